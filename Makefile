@@ -1,0 +1,37 @@
+# `make demo` and `make test` are all a newcomer needs: each installs what it misses, and is quick the second time.
+
+# There is one build profile, release: a second one would compile the whole stack again.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Where rustup puts cargo, for a shell that was opened before.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help build demo test check bench kafka clean-demo
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+build: ## build target/release/tokentrail
+	@scripts/setup-build
+	cargo build --release
+
+demo: build ## sample events into a lake, detectors over it, findings out
+	$(TARGET)/release/tokentrail demo
+
+test: ## run every test, with a real Kafka
+	@scripts/test
+
+check: ## formatting, lints and style, without the slow tests
+	@scripts/setup-build
+	cargo fmt --all --check
+	cargo clippy --release --all-targets -- -D warnings
+	cargo test --release --test it tidy::
+
+bench: ## measure beside DuckDB and others
+	@scripts/bench
+
+kafka: ## fetch the Kafka that the tests start
+	@scripts/setup-kafka
+
+clean-demo: ## remove the lake that the demo made
+	rm -rf tokentrail-data

@@ -1,0 +1,155 @@
+/*---
+title    = "Tokens of several people on one host"
+severity = "high"
+status   = "stable"
+kind     = "violation"
+summary  = "Several people keep tokens on one host at the same time, or one grant is exercised there under several accounts."
+rationale = """
+Command-line tools keep tokens in files of the home directory. On a host that several people use, whoever is
+administrator there, or guesses a file mode, can act as all the others, and the audit trail will name the wrong one.
+"""
+false_positives = [
+    "A host id that stands for many machines, such as an image or a proxy.",
+    "A laptop handed over within the window: shared_host_window says how long both may be seen.",
+]
+response = [
+    "Move the tokens off the host: short-lived credentials through an agent, or one host per person.",
+    "If the host is meant to be shared and its tokens are bound to a keychain, give it a rule with shared_host = \"allow\".",
+]
+key      = ["host_id"]
+reads    = ["contexts", "hosts"]
+every    = "5m"
+[controls]
+csf         = ["PR.AA-02"]
+nhi         = ["NHI9:2025", "NHI10:2025"]
+attack      = ["T1528", "T1550.001"]
+nist_800_53 = ["AC-2(9)", "IA-2", "IA-4", "IA-5(6)"]
+---*/
+WITH presences AS (
+    SELECT
+        host_id,
+        subject_id,
+        MIN(first_exercised_at) AS first_at,
+        MAX(last_exercised_at) AS last_at
+    FROM contexts
+    WHERE host_id IS NOT NULL AND subject_id IS NOT NULL AND coalesce(subject_kind <> 'service', TRUE)
+    GROUP BY host_id, subject_id
+),
+
+followed AS (
+    -- Until when somebody who came earlier was there.
+    SELECT
+        host_id,
+        subject_id,
+        first_at,
+        MAX(last_at) OVER (
+            PARTITION BY host_id ORDER BY first_at, subject_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS others_until
+    FROM presences
+),
+
+by_subjects AS (
+    SELECT f.host_id, MIN(f.first_at) AS violated_at
+    FROM followed AS f
+    INNER JOIN hosts AS h ON h.host_id = f.host_id
+    WHERE f.first_at <= f.others_until + h.shared_host_window AND h.shared_host <> 'allow'
+    GROUP BY f.host_id
+),
+
+several_accounts AS (
+    SELECT host_id, grant_id
+    FROM contexts
+    WHERE host_id IS NOT NULL AND os_user IS NOT NULL
+    GROUP BY host_id, grant_id
+    HAVING MIN(os_user) <> MAX(os_user)
+),
+
+accounts AS (
+    SELECT
+        c.host_id,
+        c.grant_id,
+        c.os_user,
+        MIN(c.first_exercised_at) AS first_at
+    FROM contexts AS c
+    INNER JOIN several_accounts AS s ON s.host_id = c.host_id AND s.grant_id = c.grant_id
+    WHERE c.os_user IS NOT NULL
+    GROUP BY c.host_id, c.grant_id, c.os_user
+),
+
+ranked_accounts AS (
+    SELECT
+        host_id,
+        grant_id,
+        first_at,
+        ROW_NUMBER() OVER (PARTITION BY host_id, grant_id ORDER BY first_at, os_user) AS place
+    FROM accounts
+),
+
+by_accounts AS (
+    SELECT r.host_id, MIN(r.first_at) AS violated_at
+    FROM ranked_accounts AS r
+    INNER JOIN hosts AS h ON h.host_id = r.host_id
+    WHERE r.place = 2 AND h.shared_host <> 'allow'
+    GROUP BY r.host_id
+),
+
+findings AS (
+    SELECT
+        coalesce(s.host_id, a.host_id) AS host_id,
+        LEAST(s.violated_at, a.violated_at) AS violated_at,
+        CASE
+            WHEN s.host_id IS NULL THEN 'os_users'
+            WHEN a.host_id IS NULL THEN 'subjects'
+            ELSE 'both'
+        END AS reason
+    FROM by_subjects AS s
+    FULL JOIN by_accounts AS a ON a.host_id = s.host_id
+),
+
+visitors AS (
+    SELECT
+        p.host_id,
+        COUNT(*) AS subject_count,
+        array_slice(
+            array_agg(
+                named_struct('subject_id', p.subject_id, 'first_at', p.first_at, 'last_at', p.last_at)
+                ORDER BY p.first_at, p.subject_id
+            ), 1, 20
+        ) AS presences
+    FROM presences AS p
+    INNER JOIN findings AS f ON f.host_id = p.host_id
+    GROUP BY p.host_id
+),
+
+things AS (
+    SELECT
+        c.host_id,
+        array_slice(array_agg(DISTINCT c.subject_id ORDER BY c.subject_id), 1, 20) AS subjects,
+        array_slice(
+            array_agg(DISTINCT c.os_user ORDER BY c.os_user) FILTER (WHERE c.os_user IS NOT NULL), 1, 20
+        ) AS os_users,
+        array_slice(array_agg(DISTINCT c.grant_id ORDER BY c.grant_id), 1, 20) AS grants,
+        COUNT(DISTINCT c.grant_id) AS grant_count
+    FROM contexts AS c
+    INNER JOIN findings AS f ON f.host_id = c.host_id
+    GROUP BY c.host_id
+)
+
+SELECT
+    f.host_id,
+    f.violated_at,
+    CAST(NULL AS TIMESTAMP) AS resolved_at,
+    f.reason,
+    t.subjects,
+    t.os_users,
+    t.grants,
+    t.grant_count,
+    coalesce(v.subject_count, 0) AS subject_count,
+    v.presences,
+    h.shared_host_window,
+    h.shared_host_window_rule AS rule
+FROM findings AS f
+INNER JOIN hosts AS h ON h.host_id = f.host_id
+INNER JOIN things AS t ON t.host_id = f.host_id
+LEFT JOIN visitors AS v ON v.host_id = f.host_id
+ORDER BY f.host_id

@@ -1,0 +1,94 @@
+//! The command line: one file per command, joined here.
+
+mod generate;
+mod ingest;
+mod maintain;
+mod progress;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::telemetry;
+
+/// Audit trail and anomaly detector for the life of tokens after login.
+#[derive(Parser)]
+#[command(name = "tokentrail", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Global {
+    /// The lake: a folder, or a URL such as s3://bucket/prefix
+    #[arg(long, global = true, env = "TOKENTRAIL_LAKE", default_value = "./tokentrail-data")]
+    pub lake: String,
+    /// Policy file (TOML); without one the defaults hold
+    #[arg(long, global = true, env = "TOKENTRAIL_POLICY")]
+    pub policy: Option<PathBuf>,
+    /// Folder of detectors that add to or replace the built-in ones
+    #[arg(long, global = true, env = "TOKENTRAIL_QUERIES")]
+    pub queries: Option<PathBuf>,
+    /// How to print data
+    #[arg(short, long, global = true, env = "TOKENTRAIL_OUTPUT", value_enum, default_value_t)]
+    pub output: Output,
+    /// Say only what is wrong
+    #[arg(short, long, global = true, env = "TOKENTRAIL_QUIET")]
+    pub quiet: bool,
+    /// Say more; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How data is printed on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// One array
+    Json,
+    /// One object a line
+    Ndjson,
+    /// Comma-separated values with a header
+    Csv,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Read records into the lake, each exactly once
+    Ingest(ingest::Args),
+    /// How far each source was read, and what the lake holds
+    Status(status::Args),
+    /// Make a synthetic company and its events, with planted violations
+    Generate(generate::Args),
+    /// Compact files and write checkpoints
+    Maintain(maintain::Args),
+}
+
+/// Runs the command named by the process's arguments.
+///
+/// # Errors
+/// Whatever the command could not do, as a chain from what was tried to why it failed.
+pub fn main() -> anyhow::Result<ExitCode> {
+    let Cli { global, command } = Cli::parse();
+    telemetry::start(global.verbose, global.quiet);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Ingest(args) => ingest::run(args, &global).await,
+            Command::Status(args) => status::run(args, &global).await,
+            Command::Generate(args) => generate::run(args, &global),
+            Command::Maintain(args) => maintain::run(args, &global).await,
+        }
+    });
+    // A reader of standard input may still be waiting for a line that never comes.
+    runtime.shutdown_background();
+    result
+}

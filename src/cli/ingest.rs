@@ -1,0 +1,174 @@
+//! `tokentrail ingest`: records into the lake, each exactly once.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::sync::watch;
+
+use super::progress;
+use super::{Global, Output};
+use crate::decode::Format;
+use crate::ingest::{self, Options, Progress, Summary};
+use crate::lake::Lake;
+use crate::source::file::FileSource;
+use crate::source::kafka::{KafkaOptions, KafkaSource, Positions};
+use crate::source::{Source, SourceId};
+
+/// Arguments of `ingest`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Files, folders, `-` for standard input, or `kafka`
+    #[arg(long, required = true, num_args = 1.., env = "TOKENTRAIL_FROM", value_delimiter = ',')]
+    pub from: Vec<PathBuf>,
+    /// How records are written
+    #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
+    pub format: FormatArg,
+    /// Kafka: topics to read
+    #[arg(long, env = "TOKENTRAIL_TOPIC", num_args = 1.., value_delimiter = ',')]
+    pub topic: Vec<String>,
+    /// Kafka: brokers, HOST:PORT
+    #[arg(long, env = "TOKENTRAIL_BOOTSTRAP", num_args = 1.., value_delimiter = ',')]
+    pub bootstrap: Vec<String>,
+    /// Kafka: consumer group
+    #[arg(long, env = "TOKENTRAIL_GROUP", default_value = "tokentrail")]
+    pub group: String,
+    /// Kafka: any librdkafka property, NAME=VALUE; may be given many times
+    #[arg(short = 'X', long = "property", value_name = "NAME=VALUE")]
+    pub properties: Vec<String>,
+    /// Kafka: file of properties, NAME=VALUE a line; for secrets that should not stand on a command line
+    #[arg(long, env = "TOKENTRAIL_PROPERTIES")]
+    pub properties_file: Option<PathBuf>,
+    /// Kafka: stop at the end offsets seen at the start (files always end)
+    #[arg(long)]
+    pub once: bool,
+    /// Keep the original bytes of accepted records beside the columns
+    #[arg(long, env = "TOKENTRAIL_KEEP_RAW", default_value_t = true, action = clap::ArgAction::Set)]
+    pub keep_raw: bool,
+    /// Commit after this many rows
+    #[arg(long, default_value_t = Options::default().rows_max)]
+    pub commit_rows: usize,
+    /// Commit after this many MiB of text
+    #[arg(long, default_value_t = Options::default().bytes_max >> 20)]
+    pub commit_mib: usize,
+    /// Commit after this many milliseconds
+    #[arg(long, default_value_t = Options::default().age_max.as_millis() as u64)]
+    pub commit_ms: u64,
+}
+
+/// Formats by name.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum FormatArg {
+    /// Recognised by shape
+    Auto,
+    /// Tokentrail's own
+    Native,
+}
+
+/// Runs the command.
+pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        format: Format::Native,
+        keep_raw: args.keep_raw,
+        rows_max: args.commit_rows,
+        bytes_max: args.commit_mib.max(1) << 20,
+        age_max: Duration::from_millis(args.commit_ms),
+        ..Options::default()
+    };
+    let from_kafka = args.from.iter().any(|f| f.as_os_str() == "kafka");
+    if from_kafka && args.from.len() > 1 {
+        bail!("--from kafka stands alone; run a second ingest for the files");
+    }
+    let kafka = if from_kafka { Some(kafka_options(&args)?) } else { None };
+    let lake = Lake::open_or_create(&global.lake).await?;
+    let summary = match kafka {
+        Some(kafka) => {
+            let mut source = KafkaSource::open(kafka, positions(&lake)).await?;
+            watched(&lake, &mut source, &options, global).await?
+        }
+        None => {
+            let state = lake.events().refresh().await?;
+            let mut source = FileSource::open(&args.from, state.positions.clone())?;
+            watched(&lake, &mut source, &options, global).await?
+        }
+    };
+    print(&summary, global)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ingests under a progress bar, until the end or a signal.
+pub async fn watched(lake: &Lake, source: &mut dyn Source, options: &Options, global: &Global) -> anyhow::Result<Summary> {
+    let (stop, stopped) = watch::channel(false);
+    let (progress, seen) = watch::channel(Progress::default());
+    let signals = tokio::spawn(async move {
+        if let Err(error) = signal().await {
+            tracing::warn!(%error, "signals cannot be caught; a signal ends the process at once, which loses nothing");
+            std::future::pending::<()>().await;
+        }
+        tracing::info!("stopping: committing what is held");
+        let _ = stop.send(true); // the run may be over already
+    });
+    let shown = tokio::spawn(progress::show(seen, global.quiet));
+    let summary = ingest::run(lake, source, options, stopped, &progress).await;
+    drop(progress);
+    signals.abort();
+    shown.await?;
+    Ok(summary?)
+}
+
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    Ok(())
+}
+
+/// Asks the lake for positions from the consumer's own thread.
+fn positions(lake: &Lake) -> Positions {
+    let (lake, runtime) = (lake.clone(), tokio::runtime::Handle::current());
+    Arc::new(move |id: &SourceId| {
+        let Some(app_id) = id.app_id() else { return Ok(None) };
+        runtime.block_on(lake.position(&app_id)).map_err(|e| e.to_string())
+    })
+}
+
+fn kafka_options(args: &Args) -> anyhow::Result<KafkaOptions> {
+    let mut options = KafkaOptions { topics: args.topic.clone(), once: args.once, ..KafkaOptions::default() };
+    let mut set = |line: &str, place: &str| -> anyhow::Result<()> {
+        let (name, value) = line.split_once('=').with_context(|| format!("{place}: {:?} is not NAME=VALUE", line.split(' ').next()))?;
+        options.properties.insert(name.trim().to_owned(), value.trim().to_owned());
+        Ok(())
+    };
+    set(&format!("group.id={}", args.group), "--group")?;
+    if !args.bootstrap.is_empty() {
+        set(&format!("bootstrap.servers={}", args.bootstrap.join(",")), "--bootstrap")?;
+    }
+    if let Some(path) = &args.properties_file {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.trim_start().starts_with('#')) {
+            set(line, &format!("{}:{}", path.display(), number + 1))?;
+        }
+    }
+    for property in &args.properties {
+        set(property, "--property")?;
+    }
+    if options.topics.is_empty() {
+        bail!("--from kafka needs --topic NAME");
+    }
+    if !options.properties.contains_key("bootstrap.servers") {
+        bail!("--from kafka needs --bootstrap HOST:PORT");
+    }
+    Ok(options)
+}
+
+/// The summary, as data.
+pub fn print(summary: &Summary, global: &Global) -> anyhow::Result<()> {
+    match global.output {
+        Output::Json | Output::Ndjson => println!("{}", serde_json::to_string(summary)?),
+        _ if global.quiet => {}
+        _ => println!("{}", progress::sentence(summary)),
+    }
+    Ok(())
+}

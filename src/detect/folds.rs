@@ -1,0 +1,243 @@
+//! Folds: small tables, one row per key, that make a pass cost what is new instead of what there is.
+//!
+//! A fold is declared once, as a query over `events` with only MIN and MAX. Those are idempotent and do not mind order, so
+//! folding a part of the events and merging the parts gives what folding all of them gives, repeats included. How parts
+//! merge follows from the plan of the declaration; it is not written a second time.
+
+pub mod store;
+
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::prelude::SessionContext;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::event::columns::TABLE_SCHEMA;
+use crate::event::hex;
+use crate::policy::Policy;
+use crate::query::QueryError;
+
+/// Why a query cannot be a fold.
+#[derive(Debug, Error)]
+pub enum FoldError {
+    #[error("fold {0}: it must be one SELECT with GROUP BY over events")]
+    NotAggregate(String),
+    #[error("fold {fold}: column {column} is {found}; only keys, MIN and MAX can be merged")]
+    NotMergeable { fold: String, column: String, found: String },
+    #[error("fold {fold}: {source}")]
+    Sql { fold: String, source: DataFusionError },
+}
+
+/// How two values of one key become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extreme {
+    Min,
+    Max,
+}
+
+impl Extreme {
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Min => "MIN",
+            Self::Max => "MAX",
+        }
+    }
+}
+
+/// How a fold's rows are read at a moment in the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// A grant with an event after the moment is folded again from its own events.
+    Grants,
+    /// Rows whose time in this column is after the moment do not exist.
+    Column(&'static str),
+    /// Each value is a first time; readers compare it with the moment themselves.
+    FirstTimes,
+}
+
+/// A fold, declared and understood.
+#[derive(Clone, Debug)]
+pub struct Fold {
+    pub name: &'static str,
+    pub sql: String,
+    pub past: Past,
+    pub keys: Vec<String>,
+    pub values: Vec<(String, Extreme)>,
+}
+
+/// The declarations of queries/folds, and how each is read in the past.
+const DECLARED: &[(&str, &str, Past)] = &[
+    ("grants", include_str!("../../queries/folds/grants.sql"), Past::Grants),
+    ("contexts", include_str!("../../queries/folds/contexts.sql"), Past::Grants),
+    ("broad_revokes", include_str!("../../queries/folds/broad_revokes.sql"), Past::Column("event_time")),
+    ("derived_ends", include_str!("../../queries/folds/derived_ends.sql"), Past::Column("ended_at")),
+];
+const ALIASES: (&str, &str, Past) =
+    ("aliases", include_str!("../../queries/folds/aliases.sql"), Past::Column("first_seen_at"));
+
+impl Fold {
+    /// Reads a fold off the plan of its declaration.
+    pub async fn declare(name: &'static str, sql: &str, past: Past) -> Result<Self, FoldError> {
+        let failed = |source| FoldError::Sql { fold: name.to_owned(), source };
+        let context = SessionContext::new();
+        context.register_table("events", Arc::new(EmptyTable::new(TABLE_SCHEMA.clone()))).map_err(failed)?;
+        let frame = context.sql(sql).await.map_err(failed)?;
+        let (keys, values) = understand(name, frame.logical_plan())?;
+        Ok(Self { name, sql: sql.to_owned(), past, keys, values })
+    }
+
+    /// Folds every lake has, the policy's rules among them if it has any.
+    pub async fn all(policy: &Policy) -> Result<Vec<Self>, FoldError> {
+        let mut folds = Vec::with_capacity(DECLARED.len() + 1);
+        for (name, sql, past) in DECLARED {
+            folds.push(Self::declare(name, sql, *past).await?);
+        }
+        if !policy.rules().is_empty() {
+            folds.push(Self::declare("rule_matches", &rule_matches(policy), Past::FirstTimes).await?);
+        }
+        Ok(folds)
+    }
+
+    /// The fold that lakes need where tokens are met without their family.
+    pub async fn aliases() -> Result<Self, FoldError> {
+        Self::declare(ALIASES.0, ALIASES.1, ALIASES.2).await
+    }
+
+    /// Identity of the declaration: parts made by another are of no use.
+    pub fn id(&self) -> String {
+        format!("{}-{}", self.name, hex(&Sha256::digest(self.sql.as_bytes())[..4]))
+    }
+
+    /// One row per key, from a table of parts.
+    pub fn merge_sql(&self, parts: &str) -> String {
+        let keys = self.keys.join(", ");
+        let columns = [keys.clone()].into_iter().chain(self.extremes());
+        format!("SELECT {} FROM {parts} GROUP BY {keys}", columns.collect::<Vec<_>>().join(", "))
+    }
+
+    /// One row per grant (and the remaining keys) with aliases resolved, from a table of parts.
+    pub fn resolve_sql(&self, parts: &str) -> String {
+        let rest = self.keys.iter().filter(|key| !matches!(key.as_str(), "grant_id" | "alias_token_id"));
+        let keys = ["coalesce(family_id, grant_id)".to_owned()].into_iter().chain(rest.cloned()).collect::<Vec<_>>();
+        let named = keys.iter().enumerate().map(|(i, key)| if i == 0 { format!("{key} AS grant_id") } else { key.clone() });
+        let columns = named.chain(self.extremes()).collect::<Vec<_>>().join(", ");
+        format!(
+            "SELECT {columns} FROM {parts} LEFT JOIN aliases ON token_id = alias_token_id GROUP BY {}",
+            keys.join(", ")
+        )
+    }
+
+    fn extremes(&self) -> impl Iterator<Item = String> {
+        self.values.iter().map(|(name, extreme)| format!("{}({name}) AS {name}", extreme.sql()))
+    }
+}
+
+/// First time that an exercise of each grant met each rule's match.
+fn rule_matches(policy: &Policy) -> String {
+    let columns: Vec<String> = policy
+        .rules()
+        .iter()
+        .enumerate()
+        .map(|(i, rule)| format!("MIN(CASE WHEN {} THEN event_time END) AS rule_{i}_at", rule.event_sql()))
+        .collect();
+    let any: Vec<String> = policy.rules().iter().map(|rule| rule.event_sql()).collect();
+    format!(
+        "SELECT grant_id, CASE WHEN family_id IS NULL THEN token_id END AS alias_token_id, {} FROM events \
+         WHERE class = 'token' AND outcome = 'success' AND action IN ('issue', 'refresh', 'use') AND grant_id IS NOT NULL \
+         AND ({}) GROUP BY grant_id, CASE WHEN family_id IS NULL THEN token_id END",
+        columns.join(", "),
+        any.join(" OR ")
+    )
+}
+
+type Columns = (Vec<String>, Vec<(String, Extreme)>);
+
+fn understand(fold: &str, plan: &LogicalPlan) -> Result<Columns, FoldError> {
+    let LogicalPlan::Projection(projection) = plan else { return Err(FoldError::NotAggregate(fold.to_owned())) };
+    let LogicalPlan::Aggregate(aggregate) = projection.input.as_ref() else {
+        return Err(FoldError::NotAggregate(fold.to_owned()));
+    };
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    for expr in &projection.expr {
+        let name = expr.schema_name().to_string();
+        match merged_by(aggregate, expr) {
+            Ok(None) => keys.push(name),
+            Ok(Some(extreme)) => values.push((name, extreme)),
+            Err(found) => return Err(FoldError::NotMergeable { fold: fold.to_owned(), column: name, found }),
+        }
+    }
+    if keys.len() != aggregate.group_expr.len() {
+        // A key that is not kept would merge rows that the declaration keeps apart.
+        return Err(FoldError::NotMergeable {
+            fold: fold.to_owned(),
+            column: "GROUP BY".to_owned(),
+            found: format!("{} keys of which {} are selected", aggregate.group_expr.len(), keys.len()),
+        });
+    }
+    Ok((keys, values))
+}
+
+/// How a selected column merges; `None`: it is a key.
+fn merged_by(aggregate: &Aggregate, expr: &Expr) -> Result<Option<Extreme>, String> {
+    let inner = expr.clone().unalias();
+    let Expr::Column(column) = &inner else { return Err(format!("computed from aggregates ({inner})")) };
+    let position = aggregate.schema.index_of_column(column).map_err(|e| e.to_string())?;
+    let Some(position) = position.checked_sub(aggregate.group_expr.len()) else { return Ok(None) };
+    match aggregate.aggr_expr.get(position).map(|e| e.clone().unalias()) {
+        Some(Expr::AggregateFunction(call)) => match call.func.name() {
+            "min" => Ok(Some(Extreme::Min)),
+            "max" => Ok(Some(Extreme::Max)),
+            other => Err(other.to_uppercase()),
+        },
+        other => Err(format!("{other:?}")),
+    }
+}
+
+impl From<FoldError> for QueryError {
+    fn from(error: FoldError) -> Self {
+        Self::Sql(DataFusionError::External(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_merge_follows_from_the_declaration() {
+        let sql = "SELECT grant_id, CASE WHEN family_id IS NULL THEN token_id END AS alias_token_id, MIN(event_time) AS first_at, \
+                   MAX(event_time) FILTER (WHERE action = 'use') AS last_at FROM events \
+                   GROUP BY grant_id, CASE WHEN family_id IS NULL THEN token_id END";
+        let fold = Fold::declare("f", sql, Past::Grants).await.unwrap();
+        assert_eq!(fold.keys, ["grant_id", "alias_token_id"]);
+        assert_eq!(
+            fold.merge_sql("p"),
+            "SELECT grant_id, alias_token_id, MIN(first_at) AS first_at, MAX(last_at) AS last_at FROM p \
+             GROUP BY grant_id, alias_token_id"
+        );
+        assert!(fold.resolve_sql("p").contains("GROUP BY coalesce(family_id, grant_id)"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_merged_is_refused() {
+        for (sql, part) in [
+            ("SELECT grant_id, COUNT(*) AS n FROM events GROUP BY grant_id", "column n is COUNT"),
+            ("SELECT grant_id, MAX(event_time) - MIN(event_time) AS d FROM events GROUP BY grant_id", "column d is computed"),
+            ("SELECT MIN(event_time) AS a FROM events GROUP BY grant_id", "1 keys of which 0 are selected"),
+            ("SELECT grant_id FROM events", "one SELECT with GROUP BY"),
+        ] {
+            let error = Fold::declare("f", sql, Past::Grants).await.unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_declared_folds_are_folds() {
+        let policy = Policy::parse("p.toml", "[[rule]]\nmatch = { client_id = \"a\" }\nmax_age = \"1d\"").unwrap();
+        assert_eq!(Fold::all(&policy).await.unwrap().len(), DECLARED.len() + 1);
+        assert_eq!(Fold::aliases().await.unwrap().values, [("first_seen_at".to_owned(), Extreme::Min)]);
+    }
+}

@@ -1,0 +1,266 @@
+//! Where folds are kept: parts over ranges of lake versions, under LAKE/folds, beside the tables.
+//!
+//! A part `FROM-TO.parquet` holds the fold of the events that versions FROM+1 to TO brought. Its content follows from the
+//! range alone, so two jobs at once write the same and do each other no harm, and what a crash leaves is a file that was
+//! never put in place. A reader takes a chain of parts that tiles 0 to its version. Parts are merged like the levels of a
+//! log-structured tree: a part is rewritten only when what came after it has grown as large, so that what a pass writes
+//! does not grow with history.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::Fold;
+use crate::clock;
+use crate::event::columns::TABLE_SCHEMA;
+use crate::lake::log::DataFile;
+use crate::lake::table::State;
+use crate::lake::{Lake, LakeError};
+use crate::query::{self, QueryError, views};
+
+/// A reader merges at most this many parts.
+const PARTS_MAX: usize = 8;
+/// Parts that a merge has replaced stay this long, for readers that began before it.
+const KEPT_MS: i64 = 3_600_000;
+/// Rows of one page: what looking up one grant reads.
+const PAGE_ROWS: usize = 4_096;
+
+/// A part: the fold of the events of the versions after `from`, up to `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    from: i64,
+    to: i64,
+    bytes: u64,
+    modified_at_ms: i64,
+}
+
+/// The folds of one lake.
+pub struct Store<'l> {
+    lake: &'l Lake,
+    context: SessionContext,
+    store: Arc<dyn ObjectStore>,
+    base: Path,
+    root: String,
+}
+
+impl<'l> Store<'l> {
+    /// The folds beside the lake's tables; `context` lends its limits.
+    pub fn new(lake: &'l Lake, context: &SessionContext) -> Result<Self, QueryError> {
+        let (store, root) = lake.events().root_store();
+        let base = Path::from_url_path(lake.uri().path()).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let root = root[..url::Position::BeforePath].to_owned();
+        query::know_store(context, lake.events());
+        Ok(Self { lake, context: query::sibling(context), store, base: base.join("folds"), root })
+    }
+
+    /// A table of the fold's parts over all events up to the state's version, brought up to date first.
+    pub async fn parts(&self, fold: &Fold, state: &State) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let chain = match self.chain(fold, state).await {
+            // Rows of files that compaction replaced and vacuum took are still there, in other files.
+            Err(error) if is_gone(&error) => {
+                tracing::info!(fold = fold.name, "a file this fold was to read is gone; folding all events again");
+                vec![self.fold_all(fold, state).await?]
+            }
+            chain => chain?,
+        };
+        self.table(&self.context, fold, &chain).await
+    }
+
+    async fn table(
+        &self,
+        context: &SessionContext,
+        fold: &Fold,
+        parts: &[Part],
+    ) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let schema = self.schema(fold).await?;
+        if parts.is_empty() {
+            return Ok(Arc::new(EmptyTable::new(schema)));
+        }
+        let paths: Vec<String> = parts.iter().map(|p| format!("{}/{}", self.root, self.path(fold, p))).collect();
+        Ok(context.read_parquet(paths, ParquetReadOptions::default().schema(&schema)).await?.into_view())
+    }
+
+    /// The parts to read, after folding what is new and merging what has piled up.
+    async fn chain(&self, fold: &Fold, state: &State) -> Result<Vec<Part>, QueryError> {
+        let listed = self.list(fold).await?;
+        let mut chain = tile(&listed, state.version);
+        let covered = chain.last().map_or(0, |p| p.to);
+        if covered < state.version {
+            match self.lake.events().added_between(covered, state.version).await? {
+                Some(files) if covered > 0 => chain.push(self.fold_files(fold, files, covered, state.version).await?),
+                _ => chain = vec![self.fold_all(fold, state).await?],
+            }
+        }
+        if let Some(start) = worth_merging(&chain) {
+            let merged = self.merge(fold, &chain[start..]).await?;
+            chain.truncate(start);
+            chain.push(merged);
+        }
+        self.tidy(fold, &listed, &chain).await;
+        Ok(chain)
+    }
+
+    async fn fold_all(&self, fold: &Fold, state: &State) -> Result<Part, QueryError> {
+        self.fold_files(fold, state.files.values().cloned().collect(), 0, state.version).await
+    }
+
+    async fn fold_files(&self, fold: &Fold, files: Vec<DataFile>, from: i64, to: i64) -> Result<Part, QueryError> {
+        let context = query::sibling(&self.context);
+        views::replace(&context, "events", query::events(self.lake, &context, files)?)?;
+        self.write(fold, context.sql(&fold.sql).await?, from, to).await
+    }
+
+    async fn merge(&self, fold: &Fold, parts: &[Part]) -> Result<Part, QueryError> {
+        let context = query::sibling(&self.context);
+        views::replace(&context, "parts", self.table(&context, fold, parts).await?)?;
+        let merged = context.sql(&fold.merge_sql("parts")).await?;
+        self.write(fold, merged, parts[0].from, parts[parts.len() - 1].to).await
+    }
+
+    /// Writes rows ordered by their first key, so that looking up a few grants touches a few pages.
+    async fn write(&self, fold: &Fold, rows: DataFrame, from: i64, to: i64) -> Result<Part, QueryError> {
+        let schema = self.schema(fold).await?;
+        let sorted = rows.sort(vec![col(fold.keys[0].as_str()).sort(true, true)])?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_write_batch_size(PAGE_ROWS)
+            .build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(LakeError::from)?;
+        let mut stream = sorted.execute_stream().await?;
+        while let Some(batch) = stream.next().await {
+            let batch = batch?.with_schema(schema.clone()).map_err(LakeError::from)?;
+            writer.write(&batch).map_err(LakeError::from)?;
+        }
+        let bytes = writer.into_inner().map_err(LakeError::from)?;
+        let part = Part { from, to, bytes: bytes.len() as u64, modified_at_ms: clock::now_micros() / 1000 };
+        let path = self.path(fold, &part);
+        // The store puts whole objects in place: local files are written beside and renamed.
+        let put = self.store.put(&path, bytes.into()).await;
+        put.map_err(|source| LakeError::Storage { doing: format!("writing {path}"), source })?;
+        Ok(part)
+    }
+
+    async fn schema(&self, fold: &Fold) -> Result<SchemaRef, QueryError> {
+        let context = query::sibling(&self.context);
+        views::replace(&context, "events", Arc::new(EmptyTable::new(TABLE_SCHEMA.clone())))?;
+        let frame = context.sql(&fold.sql).await?;
+        let fields = frame.schema().as_arrow().fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    }
+
+    fn path(&self, fold: &Fold, part: &Part) -> Path {
+        self.base.clone().join(fold.id()).join(format!("{}-{}.parquet", part.from, part.to))
+    }
+
+    async fn list(&self, fold: &Fold) -> Result<Vec<Part>, QueryError> {
+        let folder = self.base.clone().join(fold.id());
+        let listed: Vec<_> = match self.store.list(Some(&folder)).try_collect().await {
+            Ok(listed) => listed,
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            Err(source) => return Err(LakeError::Storage { doing: format!("listing {folder}"), source }.into()),
+        };
+        let part = |meta: &object_store::ObjectMeta| -> Option<Part> {
+            let (from, to) = meta.location.filename()?.strip_suffix(".parquet")?.split_once('-')?;
+            let modified_at_ms = meta.last_modified.timestamp_millis();
+            Some(Part { from: from.parse().ok()?, to: to.parse().ok()?, bytes: meta.size, modified_at_ms })
+        };
+        Ok(listed.iter().filter_map(part).collect())
+    }
+
+    /// Deletes parts that a merge replaced long enough ago.
+    async fn tidy(&self, fold: &Fold, listed: &[Part], chain: &[Part]) {
+        let now_ms = clock::now_micros() / 1000;
+        let replaced =
+            |p: &Part| chain.iter().any(|c| c.from <= p.from && p.to <= c.to && (c.from, c.to) != (p.from, p.to));
+        for part in listed.iter().filter(|p| replaced(p) && p.modified_at_ms + KEPT_MS < now_ms) {
+            if let Err(error) = self.store.delete(&self.path(fold, part)).await {
+                tracing::debug!(fold = fold.name, %error, "a part that was merged could not be deleted");
+            }
+        }
+    }
+}
+
+/// Parts that tile the versions from 0 as far as they reach, the longest first where several begin at one version.
+fn tile(parts: &[Part], version: i64) -> Vec<Part> {
+    let mut chain: Vec<Part> = Vec::new();
+    loop {
+        let at = chain.last().map_or(0, |p| p.to);
+        let next = parts.iter().filter(|p| p.from == at && p.to > at && p.to <= version).max_by_key(|p| p.to);
+        match next {
+            Some(part) => chain.push(part.clone()),
+            None => return chain,
+        }
+    }
+}
+
+/// From which part on the chain should become one: where everything after it has grown as large as it is.
+fn worth_merging(chain: &[Part]) -> Option<usize> {
+    if chain.len() <= PARTS_MAX {
+        return None;
+    }
+    let after = |i: usize| chain[i + 1..].iter().map(|p| p.bytes).sum::<u64>();
+    let start = (0..chain.len() - 1).find(|i| chain[*i].bytes <= after(*i));
+    // Shrinking sizes, each larger than all after it: merge the small end, which costs least.
+    Some(start.unwrap_or(chain.len() - 2))
+}
+
+/// Whether a file was not where the log said it would be.
+fn is_gone(error: &QueryError) -> bool {
+    let QueryError::Sql(error) = error else { return false };
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if matches!(cause.downcast_ref::<object_store::Error>(), Some(object_store::Error::NotFound { .. })) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(from: i64, to: i64, bytes: u64) -> Part {
+        Part { from, to, bytes, modified_at_ms: 0 }
+    }
+
+    #[test]
+    fn a_chain_tiles_from_the_beginning() {
+        let parts = [part(0, 3, 9), part(3, 5, 1), part(0, 5, 9), part(5, 9, 1), part(4, 9, 1), part(9, 12, 1)];
+        let spans = |version| tile(&parts, version).iter().map(|p| (p.from, p.to)).collect::<Vec<_>>();
+        assert_eq!(spans(9), [(0, 5), (5, 9)]);
+        assert_eq!(spans(4), [(0, 3)]);
+        assert_eq!(spans(2), []);
+    }
+
+    #[test]
+    fn a_large_part_is_left_alone_until_the_rest_has_grown() {
+        let mut chain = vec![part(0, 1, 1_000_000)];
+        let mut written = 0;
+        for version in 1..1_000 {
+            chain.push(part(version, version + 1, 1_000));
+            if let Some(start) = worth_merging(&chain) {
+                let bytes = chain[start..].iter().map(|p| p.bytes).sum();
+                written += bytes;
+                let from = chain[start].from;
+                chain.truncate(start);
+                chain.push(part(from, version + 1, bytes));
+            }
+            assert!(chain.len() <= PARTS_MAX + 1);
+        }
+        assert!(written < 12_000_000, "merging wrote {written} bytes for 1,000,000 new ones");
+    }
+}

@@ -1,0 +1,266 @@
+//! The loop that carries records from a source into the lake, each exactly once.
+//!
+//! Steps come out of the source in order and stay in order: chunks are decoded side by side, but taken up one after the
+//! other, and so are the hand-overs of partitions between them. What is buffered is committed together with the
+//! positions; while one batch is written, the next is read and decoded.
+
+mod buffer;
+mod decoding;
+mod recent;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+
+use crate::decode::Format;
+use crate::lake::{Appended, Lake, LakeError, maintenance};
+use crate::source::{Polled, Source, SourceError, SourceId};
+use buffer::{Batch, Buffer};
+use decoding::Decoded;
+use recent::Recent;
+
+/// How to ingest.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub format: Format,
+    /// Keep the original bytes of accepted records beside the columns (rejected ones always keep theirs).
+    pub keep_raw: bool,
+    /// A batch is committed when it has this many rows,
+    pub rows_max: usize,
+    /// or this many bytes of text,
+    pub bytes_max: usize,
+    /// or is this old.
+    pub age_max: Duration,
+    /// Maintenance runs beside the appends after this many commits; 0: never.
+    pub maintain_every: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            format: Format::Native,
+            keep_raw: true,
+            rows_max: 131_072,
+            bytes_max: 128 << 20,
+            age_max: Duration::from_secs(2),
+            maintain_every: 64,
+        }
+    }
+}
+
+/// What was done, as `ingest` prints it at the end. Every record is counted once:
+/// `records = events + context + rejected + duplicates + skipped` (native records hold one event each).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Summary {
+    pub records: u64,
+    /// Stored events of the classes token and other.
+    pub events: u64,
+    /// Stored events of the class context.
+    pub context: u64,
+    pub rejected: u64,
+    /// Byte-identical repeats of stored events.
+    pub duplicates: u64,
+    /// Empty lines and tombstones.
+    pub skipped: u64,
+    pub committed_version: i64,
+    pub seconds: f64,
+}
+
+/// How far it got, for whoever shows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    pub summary: Summary,
+    pub lag: Option<u64>,
+}
+
+/// Why ingesting ended early. What was committed stays; the rest is read again next time.
+#[derive(Debug, Error)]
+pub enum IngestError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error("a worker ended unexpectedly: {0}")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+/// One thing the source said, decoded.
+enum Step {
+    Assigned(Vec<(Arc<SourceId>, Option<i64>)>),
+    Revoked(Vec<Arc<SourceId>>),
+    Decoded(Box<Decoded>),
+    End,
+}
+
+type Steps = FuturesOrdered<BoxFuture<'static, Result<Step, IngestError>>>;
+
+/// Reads `source` to its end, or until `stop` becomes true; then commits what it holds.
+pub async fn run(
+    lake: &Lake,
+    source: &mut dyn Source,
+    options: &Options,
+    mut stop: watch::Receiver<bool>,
+    progress: &watch::Sender<Progress>,
+) -> Result<Summary, IngestError> {
+    let mut run = Run::new(lake.clone(), options.clone()).await?;
+    let mut steps: Steps = FuturesOrdered::new();
+    let lanes = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+    let (mut reading, mut stopping) = (true, *stop.borrow());
+    while !stopping && (reading || !steps.is_empty()) {
+        let due = run.buffer.due_at(options.age_max);
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => stopping = true,
+            Some(step) = steps.next(), if !steps.is_empty() => {
+                match step? {
+                    Step::Decoded(decoded) => run.buffer.push(*decoded),
+                    Step::Assigned(list) => run.buffer.assign(&list),
+                    Step::Revoked(list) => run.buffer.revoke(&list),
+                    Step::End => reading = false,
+                }
+                if run.buffer.is_full(options.rows_max, options.bytes_max) {
+                    run.flush(source).await?;
+                }
+            }
+            polled = source.next(), if reading && steps.len() < lanes => {
+                let polled = polled?;
+                reading &= !matches!(polled, Polled::End);
+                steps.push_back(step(polled, options));
+            }
+            () = tokio::time::sleep_until(due.into()) => run.flush(source).await?,
+        }
+        progress.send_replace(Progress { summary: run.summary(), lag: source.lag() });
+    }
+    run.flush(source).await?;
+    run.finish(source).await?;
+    let summary = run.summary();
+    progress.send_replace(Progress { summary, lag: source.lag() });
+    Ok(summary)
+}
+
+/// Decoding runs on a blocking thread; everything else is a step already.
+fn step(polled: Polled, options: &Options) -> BoxFuture<'static, Result<Step, IngestError>> {
+    match polled {
+        Polled::Chunk(chunk) => {
+            let (format, keep_raw) = (options.format, options.keep_raw);
+            let decoding = tokio::task::spawn_blocking(move || decoding::decode(chunk, format, keep_raw));
+            Box::pin(async move { Ok(Step::Decoded(Box::new(decoding.await?.map_err(LakeError::Encode)?))) })
+        }
+        Polled::Assigned(list) => Box::pin(async { Ok(Step::Assigned(list)) }),
+        Polled::Revoked(list) => Box::pin(async { Ok(Step::Revoked(list)) }),
+        Polled::End => Box::pin(async { Ok(Step::End) }),
+    }
+}
+
+/// What became of a flush.
+struct Flushed {
+    summary: Summary,
+    stored: Vec<(Arc<SourceId>, i64)>,
+    refused: HashSet<Arc<SourceId>>,
+}
+
+struct Run {
+    lake: Lake,
+    options: Options,
+    buffer: Buffer,
+    recent: Arc<Mutex<Recent>>,
+    writing: Option<JoinHandle<Result<Flushed, LakeError>>>,
+    maintaining: Option<JoinHandle<()>>,
+    commits: u64,
+    summary: Summary,
+    started: Instant,
+}
+
+impl Run {
+    async fn new(lake: Lake, options: Options) -> Result<Self, LakeError> {
+        let summary = Summary { committed_version: lake.events().refresh().await?.version, ..Summary::default() };
+        let recent = Arc::new(Mutex::new(Recent::new(recent::EVENTS_MAX)));
+        let (buffer, started) = (Buffer::default(), Instant::now());
+        Ok(Self { lake, options, buffer, recent, writing: None, maintaining: None, commits: 0, summary, started })
+    }
+
+    fn summary(&self) -> Summary {
+        Summary { seconds: self.started.elapsed().as_secs_f64(), ..self.summary }
+    }
+
+    /// Hands the buffered batch to a writer, after the one before it is done.
+    async fn flush(&mut self, source: &mut dyn Source) -> Result<(), IngestError> {
+        self.wait(source).await?;
+        if let Some(batch) = self.buffer.take() {
+            let (lake, recent) = (self.lake.clone(), self.recent.clone());
+            self.writing = Some(tokio::spawn(async move { store(&lake, batch, &recent).await }));
+        }
+        Ok(())
+    }
+
+    /// Waits for the writer, and starts again what the lake refused.
+    async fn wait(&mut self, source: &mut dyn Source) -> Result<(), IngestError> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        let flushed = writing.await??;
+        let (total, part) = (&mut self.summary, flushed.summary);
+        total.records += part.records;
+        total.events += part.events;
+        total.context += part.context;
+        total.rejected += part.rejected;
+        total.duplicates += part.duplicates;
+        total.skipped += part.skipped;
+        total.committed_version = total.committed_version.max(part.committed_version);
+        source.committed(&flushed.stored);
+        for id in flushed.refused {
+            let Some(app_id) = id.app_id() else { continue };
+            let position = self.lake.position(&app_id).await?;
+            tracing::warn!(source = app_id, position, "the lake has moved on without us; reading again from its position");
+            self.buffer.suspend(&id);
+            source.restart(&id, position.unwrap_or(0)).await?;
+        }
+        self.commits += 1;
+        self.maintain();
+        Ok(())
+    }
+
+    /// Starts maintenance in the background every so many commits.
+    fn maintain(&mut self) {
+        let due = self.options.maintain_every > 0 && self.commits.is_multiple_of(self.options.maintain_every);
+        if due && self.maintaining.as_ref().is_none_or(JoinHandle::is_finished) {
+            let lake = self.lake.clone();
+            self.maintaining = Some(tokio::spawn(async move {
+                if let Err(error) = maintenance::maintain(lake.events()).await {
+                    tracing::warn!(%error, "maintenance did not finish; it is tried again later");
+                }
+            }));
+        }
+    }
+
+    async fn finish(&mut self, source: &mut dyn Source) -> Result<(), IngestError> {
+        self.wait(source).await?;
+        if let Some(maintaining) = self.maintaining.take() {
+            maintaining.await?;
+        }
+        Ok(())
+    }
+}
+
+/// Commits a batch. Streams that the lake refuses leave it, and the rest is tried again.
+async fn store(lake: &Lake, mut batch: Batch, recent: &Mutex<Recent>) -> Result<Flushed, LakeError> {
+    let mut recent = recent.lock().await;
+    let mut refused = HashSet::new();
+    loop {
+        let chosen = batch.choose(&recent);
+        match lake.append(chosen.batches, &chosen.keep, &chosen.reached()).await? {
+            Appended::Committed(version) => {
+                recent.extend(chosen.identities());
+                let summary = Summary { committed_version: version, ..chosen.summary };
+                return Ok(Flushed { summary, stored: batch.positions(), refused });
+            }
+            Appended::Refused(app_ids) => refused.extend(batch.remove(&app_ids)),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! One chunk of records to rows, on whatever thread is free.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::buffer::Buffer;
+use arrow::error::ArrowError;
+
+use crate::decode::{self, Format};
+use crate::event::encoder::{Encoder, Origin, Original, Rows};
+use crate::source::{Body, Chunk, SourceId};
+
+/// A decoded chunk.
+pub struct Decoded {
+    pub rows: Rows,
+    pub sources: Vec<Arc<SourceId>>,
+    /// Every position of the chunk, skipped ones too, in the order they were read.
+    pub positions: Vec<Position>,
+    pub marks: std::collections::BTreeMap<String, i64>,
+    /// Size of the chunk's text.
+    pub bytes: usize,
+}
+
+/// One position and the rows it gave.
+pub struct Position {
+    /// Index into [`Decoded::sources`].
+    pub source: usize,
+    pub offset: i64,
+    pub rows: Range<u32>,
+}
+
+/// Decodes every record; what cannot be decoded becomes a rejected row.
+pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, ArrowError> {
+    let Chunk { data, records, sources, marks } = chunk;
+    let bytes = data.len();
+    let data = Buffer::from_vec(data);
+    let mut encoder = Encoder::new(data.clone(), records.len(), keep_raw);
+    let mut positions = Vec::with_capacity(records.len());
+    for record in &records {
+        let source = &sources[record.source];
+        let origin = Origin { topic: &source.topic, partition: source.partition, offset: record.offset, received_at: record.received_at };
+        let before = encoder.len();
+        match &record.body {
+            Body::Skip => {}
+            Body::Bytes(range) => one(&mut encoder, trim(&data[range.clone()]), format, origin),
+            Body::Oversized { head, hash, length } => {
+                let reason = format!(
+                    "record of {length} bytes; at most {} are decoded. Kept: its first {} bytes. SHA-256 of all of it: {}",
+                    crate::source::RECORD_BYTES_MAX,
+                    head.len(),
+                    crate::event::hex(hash.as_slice()),
+                );
+                encoder.rejected(&reason, Original { bytes: &data[head.clone()], hash }, origin);
+            }
+        }
+        let rows = before as u32..encoder.len() as u32;
+        positions.push(Position { source: record.source, offset: record.offset, rows });
+    }
+    Ok(Decoded { rows: encoder.finish()?, sources, positions, marks, bytes })
+}
+
+fn one(encoder: &mut Encoder, record: &[u8], format: Format, origin: Origin<'_>) {
+    let hash = decode::hash(record);
+    let original = Original { bytes: record, hash: &hash };
+    match decode::decode(format, record, &hash) {
+        Ok(event) => encoder.event(&event, original, origin, 0),
+        Err(rejection) => encoder.rejected(&rejection.0, original, origin),
+    }
+}
+
+/// White space around a record is no part of it, so that its hash does not depend on line endings.
+fn trim(record: &[u8]) -> &[u8] {
+    record.trim_ascii()
+}

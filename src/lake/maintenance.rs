@@ -1,0 +1,162 @@
+//! Keeping the lake quick beside live appends: small files become large ones, the log gets checkpoints.
+//!
+//! Compaction never changes which rows there are, so its commits say `dataChange: false` and no reader of changes sees
+//! a row twice. Every attempt to commit checks again that the files it replaces are still there: of two compactions
+//! of the same files one gives up, instead of doubling the rows (Delta's own conflict check would let both through).
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use object_store::ObjectStoreExt as _;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::log::{DataFile, Remove};
+use super::table::{Commit, State, Table};
+use super::{LakeError, writer};
+use crate::clock;
+use crate::event::columns::FILE_SCHEMA;
+
+/// Files below this size are worth merging.
+const SMALL_BYTES: u64 = 32 << 20;
+/// A partition is compacted when it has at least this many small files.
+const SMALL_FILES_MIN: usize = 8;
+/// Most bytes (compressed) read for one new file: bounds the memory of a compaction.
+const INPUT_BYTES_MAX: u64 = 128 << 20;
+
+/// What one run of maintenance did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    pub files_before: usize,
+    pub files_after: usize,
+    pub rows: u64,
+}
+
+/// Merges the small files of every partition that has many; `min_files` replaces the usual threshold.
+pub async fn compact(table: &Table, min_files: Option<usize>) -> Result<Compacted, LakeError> {
+    let state = table.refresh().await?;
+    let mut done = Compacted::default();
+    for files in candidates(&state, min_files.unwrap_or(SMALL_FILES_MIN)) {
+        let rows: u64 = files.iter().map(|f| f.rows).sum();
+        if replace(table, &files).await? {
+            done.files_before += files.len();
+            done.files_after += 1;
+            done.rows += rows;
+        }
+    }
+    Ok(done)
+}
+
+/// What runs beside live appends: compaction where it is due, then a checkpoint.
+pub async fn maintain(table: &Table) -> Result<Compacted, LakeError> {
+    let compacted = compact(table, None).await?;
+    checkpoint(table).await?;
+    Ok(compacted)
+}
+
+/// Groups of small files of one partition, each small enough to be rewritten in memory.
+fn candidates(state: &State, min_files: usize) -> Vec<Vec<DataFile>> {
+    let mut partitions: BTreeMap<_, Vec<&DataFile>> = BTreeMap::new();
+    for file in state.files.values().filter(|f| f.bytes < SMALL_BYTES) {
+        partitions.entry(&file.partition_values).or_default().push(file);
+    }
+    let mut groups = Vec::new();
+    for mut files in partitions.into_values() {
+        files.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
+        let mut group: Vec<DataFile> = Vec::new();
+        for file in files {
+            if group.iter().map(|f| f.bytes).sum::<u64>() + file.bytes > INPUT_BYTES_MAX {
+                groups.push(std::mem::take(&mut group));
+            }
+            group.push(file.clone());
+        }
+        groups.push(group);
+    }
+    groups.retain(|g| g.len() >= min_files.max(2));
+    groups
+}
+
+/// Rewrites files of one partition as one; `false` if another writer replaced some of them first.
+async fn replace(table: &Table, files: &[DataFile]) -> Result<bool, LakeError> {
+    let mut inputs = Vec::with_capacity(files.len());
+    for file in files {
+        let doing = || format!("reading {} for compaction", file.path);
+        let got = match table.store().get(&file.path.as_str().into()).await {
+            Ok(got) => got,
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Err(cause) => return Err(LakeError::Storage { doing: doing(), cause }),
+        };
+        inputs.push(got.bytes().await.map_err(|cause| LakeError::Storage { doing: doing(), cause })?);
+    }
+    let merged = tokio::task::spawn_blocking(move || merge(inputs)).await;
+    let (bytes, stats) = merged.map_err(|e| LakeError::Log(table.url().to_string(), e.to_string()))??;
+    let add = writer::store(table, bytes, files[0].partition_values.clone(), stats, false).await?;
+    let path = add.path.clone();
+    let now_ms = clock::now_micros() / 1000;
+    let removes = files.iter().map(|f| Remove {
+        path: f.path.clone(),
+        deletion_timestamp: Some(now_ms),
+        data_change: false,
+        extended_file_metadata: Some(true),
+        partition_values: Some(f.partition_values.clone()),
+        size: Some(f.bytes as i64),
+    });
+    let commit = Commit { operation: "OPTIMIZE", adds: vec![add], removes: removes.collect(), positions: BTreeMap::new() };
+    let committed = table
+        .commit(commit, |state, commit| {
+            if commit.removes.iter().all(|r| state.files.contains_key(&r.path)) { Ok(()) } else { Err(()) }
+        })
+        .await?
+        .is_ok();
+    if !committed {
+        // Ours belongs to no version; leaving it would only cost space.
+        let _ = table.store().delete(&path.as_str().into()).await;
+    }
+    Ok(committed)
+}
+
+/// Reads files of one partition and writes their rows in order.
+fn merge(inputs: Vec<Bytes>) -> Result<(Vec<u8>, serde_json::Value), LakeError> {
+    let mut batches: Vec<RecordBatch> = Vec::new();
+    for input in inputs {
+        for batch in ParquetRecordBatchReaderBuilder::try_new_with_options(input, reader_options())?.build()? {
+            batches.push(batch?);
+        }
+    }
+    let mut keys = Vec::new();
+    for (index, batch) in batches.iter().enumerate() {
+        let (grants, times) = writer::order_columns(batch)?;
+        keys.extend(grants.iter().zip(times.iter()).enumerate().map(|(row, (grant, time))| {
+            (grant.map(str::to_owned), time, index, row)
+        }));
+    }
+    keys.sort_unstable();
+    let rows: Vec<_> = keys.into_iter().map(|(_, _, batch, row)| (batch, row)).collect();
+    let sources: Vec<&RecordBatch> = batches.iter().collect();
+    let mut writer = ArrowWriter::try_new(Vec::new(), FILE_SCHEMA.clone(), Some(writer::properties(rows.len())))?;
+    let mut positions = Vec::new();
+    for piece in rows.chunks(16_384) {
+        let batch = arrow::compute::interleave_record_batch(&sources, piece)?;
+        writer.write(&batch)?;
+        let names = ["event_time", "received_at", "partition", "offset"];
+        let columns: Result<Vec<_>, _> = names.iter().map(|n| batch.schema().index_of(n)).collect();
+        positions.push(batch.project(&columns?)?);
+    }
+    let schema = positions.first().map_or_else(|| FILE_SCHEMA.clone(), RecordBatch::schema);
+    let stats = writer::statistics(&arrow::compute::concat_batches(&schema, &positions)?);
+    Ok((writer.into_inner()?, stats))
+}
+
+/// Files are read with the schema they are written with, whatever their footer suggests.
+fn reader_options() -> parquet::arrow::arrow_reader::ArrowReaderOptions {
+    parquet::arrow::arrow_reader::ArrowReaderOptions::new().with_schema(FILE_SCHEMA.clone())
+}
+
+/// Writes a checkpoint of the newest version, so that opening the table reads no more than the commits after it.
+pub async fn checkpoint(table: &Table) -> Result<(), LakeError> {
+    let doing = || format!("writing a checkpoint of {}", table.url());
+    let mut delta = deltalake::DeltaTable::new(table.log_store().clone());
+    delta.load().await.map_err(|cause| LakeError::Delta { doing: doing(), cause })?;
+    deltalake::checkpoints::create_checkpoint(&delta, None).await.map_err(|cause| LakeError::Delta { doing: doing(), cause })
+}

@@ -1,0 +1,82 @@
+//! The named views of queries/views: what they are called, what they say, and how a session comes to know them.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+
+use super::{QueryError, Rows};
+
+/// A view: its name in SQL, and the query it stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    pub name: &'static str,
+    pub sql: &'static str,
+}
+
+macro_rules! view {
+    ($name:literal) => {
+        View { name: $name, sql: include_str!(concat!("../../queries/views/", $name, ".sql")) }
+    };
+}
+
+/// Every view, in an order in which each only names those before it, tables and folds.
+pub const ALL: &[View] = &[
+    view!("aliases"),
+    view!("token_events"),
+    view!("context_events"),
+    view!("rejected"),
+    view!("offboardings"),
+    view!("device_losses"),
+    view!("contexts"),
+    view!("broad_ends"),
+    view!("lifetimes"),
+    view!("ends"),
+];
+
+/// Those that need nothing but `events`.
+pub const OF_EVENTS: &[&str] = &["aliases", "token_events", "context_events", "rejected", "offboardings", "device_losses"];
+
+/// The view called `name`.
+pub fn find(name: &str) -> Option<&'static View> {
+    ALL.iter().find(|view| view.name == name)
+}
+
+/// Makes a view known to a session. Views are planned once; what they read is decided by what the session knows now.
+pub async fn register(context: &SessionContext, view: &View, as_of: Option<i64>) -> Result<(), QueryError> {
+    let frame = bind(context.sql(view.sql).await?, as_of)?;
+    replace(context, view.name, frame.into_view())
+}
+
+/// Registers a table in place of one of the same name.
+pub fn replace(context: &SessionContext, name: &str, table: Arc<dyn TableProvider>) -> Result<(), QueryError> {
+    context.deregister_table(name)?;
+    context.register_table(name, table)?;
+    Ok(())
+}
+
+/// Binds `$as_of`, in microseconds UTC, if the plan asks for it.
+pub fn bind(frame: DataFrame, as_of: Option<i64>) -> Result<DataFrame, QueryError> {
+    match as_of {
+        Some(at) => Ok(frame.with_param_values(vec![("as_of", timestamp(at))])?),
+        None => Ok(frame),
+    }
+}
+
+/// A moment as DataFusion's value.
+pub fn timestamp(micros: i64) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
+}
+
+/// Rows as a table, split so that every core has a part.
+pub fn memory(rows: Rows) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let lanes = 4.min(rows.batches.len().max(1));
+    let mut partitions = vec![Vec::new(); lanes];
+    for (index, batch) in rows.batches.into_iter().enumerate() {
+        partitions[index % lanes].push(batch);
+    }
+    Ok(Arc::new(MemTable::try_new(rows.schema, partitions)?))
+}

@@ -1,0 +1,87 @@
+//! Kafka: a consumer group whose positions come from the lake, not from Kafka.
+//!
+//! librdkafka is polled on a thread of its own. When partitions are assigned, the lake says where to start each; when
+//! they are taken away, what was read but not stored is dropped, because the next owner starts from the lake too.
+//! Offsets are committed to the group afterwards only so that Kafka's own tools can show the lag.
+
+mod consumer;
+mod poll;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::{Polled, Source, SourceError, SourceId};
+pub use consumer::Positions;
+use poll::Command;
+
+/// What to read and how to connect.
+#[derive(Clone, Debug, Default)]
+pub struct KafkaOptions {
+    pub topics: Vec<String>,
+    /// librdkafka properties as given: `bootstrap.servers`, `group.id`, `security.protocol`, `sasl.*`, `ssl.*` ...
+    pub properties: BTreeMap<String, String>,
+    /// Stop at the end offsets seen at the start.
+    pub once: bool,
+}
+
+/// A member of a consumer group.
+pub struct KafkaSource {
+    polled: mpsc::Receiver<Result<Polled, SourceError>>,
+    commands: std::sync::mpsc::Sender<Command>,
+    lag: Arc<AtomicI64>,
+}
+
+impl KafkaSource {
+    /// Connects, checks that broker and topics are there, and joins the group.
+    ///
+    /// # Errors
+    /// In words that name what to check: an unknown property, a broker that does not answer, credentials that are
+    /// refused, a topic that does not exist, a topic that was made anew behind the lake's positions.
+    pub async fn open(options: KafkaOptions, positions: Positions) -> Result<Self, SourceError> {
+        let (sender, polled) = mpsc::channel(4);
+        let (commands, inbox) = std::sync::mpsc::channel();
+        let lag = Arc::new(AtomicI64::new(-1));
+        let (ready, started) = tokio::sync::oneshot::channel();
+        let thread_lag = lag.clone();
+        std::thread::spawn(move || {
+            let consumer = match consumer::connect(&options, positions) {
+                Ok(consumer) => consumer,
+                Err(error) => {
+                    let _ = ready.send(Err(error)); // the caller gave up waiting
+                    return;
+                }
+            };
+            let _ = ready.send(Ok(()));
+            poll::run(consumer, &options, &sender, &inbox, &thread_lag);
+        });
+        started.await.map_err(|_| SourceError::Kafka("the consumer's thread ended while connecting".into()))??;
+        Ok(Self { polled, commands, lag })
+    }
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    async fn next(&mut self) -> Result<Polled, SourceError> {
+        match self.polled.recv().await {
+            Some(polled) => polled,
+            None => Ok(Polled::End),
+        }
+    }
+
+    async fn restart(&mut self, id: &Arc<SourceId>, position: i64) -> Result<(), SourceError> {
+        let restart = Command::Restart(id.clone(), position);
+        self.commands.send(restart).map_err(|_| SourceError::Kafka("the consumer has ended".into()))
+    }
+
+    fn committed(&mut self, positions: &[(Arc<SourceId>, i64)]) {
+        let _ = self.commands.send(Command::Committed(positions.to_vec())); // for show only: see the module's first words
+    }
+
+    fn lag(&self) -> Option<u64> {
+        u64::try_from(self.lag.load(Ordering::Relaxed)).ok()
+    }
+}
