@@ -6,7 +6,7 @@ pub mod native;
 
 use sha2::{Digest, Sha256};
 
-use crate::event::{Event, Rejection};
+use crate::event::{Action, Event, Rejection};
 
 /// Longest text a field may have, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4096;
@@ -28,16 +28,23 @@ pub fn hash(record: &[u8]) -> [u8; 32] {
     Sha256::digest(record).into()
 }
 
-/// Decodes one record. `record_hash` is its [`hash`].
+/// Decodes one record into `event`, whose content before does not matter. `record_hash` is its [`hash`].
 ///
 /// # Errors
 /// A [`Rejection`] says which field is wrong and what was expected there.
-pub fn decode<'a>(format: Format, record: &'a [u8], record_hash: &[u8; 32]) -> Result<Event<'a>, Rejection> {
+pub fn decode_into<'a>(format: Format, record: &'a [u8], record_hash: &[u8; 32], event: &mut Event<'a>) -> Result<(), Rejection> {
     match format {
-        Format::Native => {
-            let mut event = native::decode(record)?;
-            event.complete(record_hash);
-            Ok(event)
-        }
+        Format::Native => native::decode(record, event)?,
     }
+    event.complete(record_hash);
+    Ok(())
+}
+
+/// Decodes one record.
+///
+/// # Errors
+/// Those of [`decode_into`].
+pub fn decode<'a>(format: Format, record: &'a [u8], record_hash: &[u8; 32]) -> Result<Event<'a>, Rejection> {
+    let mut event = Event::new(0, Action::Other);
+    decode_into(format, record, record_hash, &mut event).map(|()| event)
 }

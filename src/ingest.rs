@@ -48,8 +48,8 @@ impl Default for Options {
         Self {
             format: Format::Native,
             keep_raw: true,
-            rows_max: 131_072,
-            bytes_max: 128 << 20,
+            rows_max: 65_536,
+            bytes_max: 64 << 20,
             age_max: Duration::from_secs(2),
             maintain_every: 64,
         }

@@ -22,7 +22,7 @@ mod hash;
 mod keys;
 mod matching;
 mod parse;
-mod spelling;
+pub mod spelling;
 #[cfg(test)]
 mod tests;
 mod value;

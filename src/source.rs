@@ -18,7 +18,7 @@ pub const RECORD_BYTES_MAX: usize = 16 << 20;
 /// How much of a too long record is kept.
 pub const HEAD_BYTES: usize = 64 << 10;
 /// Text in one chunk, after which it is handed on.
-pub const CHUNK_BYTES: usize = 4 << 20;
+pub const CHUNK_BYTES: usize = 1 << 20;
 
 /// One ordered stream of records: a Kafka partition, or one generation of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 pub enum Kind {
     /// UTF-8 text.
     Text,
-    /// UTF-8 text that names one of many things: gets a bloom filter, and never stands in the log's statistics.
+    /// UTF-8 text that people look one thing up by: gets a bloom filter.
     Id,
     /// Microseconds since 1970-01-01 UTC.
     Time,
@@ -38,14 +38,14 @@ const fn column(name: &'static str, kind: Kind, help: &'static str) -> Column {
 
 /// Every column in table order. The last two are the partition columns, which stand in folder names, not in files.
 pub const ALL: &[Column] = &[
-    column("event_id", Kind::Id, "the source's own id; without one, a hash of the record"),
+    column("event_id", Kind::Text, "the source's own id; without one, a hash of the record"),
     column("event_time", Kind::Time, "when it happened"),
     column("received_at", Kind::Time, "when it reached us: the broker's timestamp, else arrival"),
     column("action", Kind::Text, "what was done"),
     column("outcome", Kind::Text, "success or failure"),
     column("token_id", Kind::Id, "id or fingerprint of the token, never its value"),
-    column("family_id", Kind::Id, "refresh-token family or authorization grant"),
-    column("parent_id", Kind::Id, "the grant this one was delegated from"),
+    column("family_id", Kind::Text, "refresh-token family or authorization grant"),
+    column("parent_id", Kind::Text, "the grant this one was delegated from"),
     column("grant_id", Kind::Id, "the unit of findings, as decoded; views resolve aliases"),
     column("grant_basis", Kind::Text, "family, session, token or derived: how sure grant_id is"),
     column("token_kind", Kind::Text, "access, refresh, id, session, pat, api_key, other"),

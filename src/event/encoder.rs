@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryViewArray, Int32Array, Int64Array, ListArray, NullBufferBuilder, RecordBatch, StringViewArray,
-    TimestampMicrosecondArray, make_view,
+    TimestampMicrosecondArray, make_view, new_null_array,
 };
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 
@@ -78,32 +78,59 @@ pub struct Rows {
     pub identities: Vec<Option<Identity>>,
 }
 
-/// A column of views under construction.
+/// A column of views under construction. Until the first value it is only a count: many columns stay without any.
 struct Views {
     views: Vec<u128>,
     valid: NullBufferBuilder,
+    leading_nulls: usize,
+    rows: usize,
 }
 
 impl Views {
     fn new(rows: usize) -> Self {
-        Self { views: Vec::with_capacity(rows), valid: NullBufferBuilder::new(rows) }
+        Self { views: Vec::new(), valid: NullBufferBuilder::new(0), leading_nulls: 0, rows }
     }
 
     fn push(&mut self, view: Option<u128>) {
-        self.valid.append(view.is_some());
-        self.views.push(view.unwrap_or(0));
+        match view {
+            None if self.views.is_empty() => self.leading_nulls += 1,
+            None => {
+                self.valid.append_null();
+                self.views.push(0);
+            }
+            Some(view) => {
+                if self.views.is_empty() {
+                    self.views.reserve(self.rows);
+                    self.valid = NullBufferBuilder::new(self.rows);
+                    self.views.resize(self.leading_nulls, 0);
+                    self.valid.append_n_nulls(self.leading_nulls);
+                }
+                self.valid.append_non_null();
+                self.views.push(view);
+            }
+        }
     }
 
-    fn text(mut self, buffers: &[Buffer]) -> ArrayRef {
-        let views = ScalarBuffer::from(self.views);
-        // SAFETY: `Arena::view` made every view from a &str that lies in one of `buffers` (or, up to 12 bytes, in the view).
-        Arc::new(unsafe { StringViewArray::new_unchecked(views, buffers.to_vec(), self.valid.finish()) })
+    fn finish(mut self) -> Option<(ScalarBuffer<u128>, Option<NullBuffer>)> {
+        (!self.views.is_empty()).then(|| (ScalarBuffer::from(self.views), self.valid.finish()))
     }
 
-    fn binary(mut self, buffers: &[Buffer]) -> ArrayRef {
-        let views = ScalarBuffer::from(self.views);
-        // SAFETY: as in `text`, with bytes for text.
-        Arc::new(unsafe { BinaryViewArray::new_unchecked(views, buffers.to_vec(), self.valid.finish()) })
+    fn text(self, buffers: &[Buffer]) -> ArrayRef {
+        let rows = self.leading_nulls;
+        match self.finish() {
+            None => new_null_array(&DataType::Utf8View, rows),
+            // SAFETY: `Arena::view` made every view from a &str that lies in one of `buffers` (or in the view itself).
+            Some((views, valid)) => Arc::new(unsafe { StringViewArray::new_unchecked(views, buffers.to_vec(), valid) }),
+        }
+    }
+
+    fn binary(self, buffers: &[Buffer]) -> ArrayRef {
+        let rows = self.leading_nulls;
+        match self.finish() {
+            None => new_null_array(&DataType::BinaryView, rows),
+            // SAFETY: as in `text`, with bytes for text.
+            Some((views, valid)) => Arc::new(unsafe { BinaryViewArray::new_unchecked(views, buffers.to_vec(), valid) }),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use arrow::buffer::Buffer;
 use arrow::error::ArrowError;
 
 use crate::decode::{self, Format};
+use crate::event::{Action, Event};
 use crate::event::encoder::{Encoder, Origin, Original, Rows};
 use crate::source::{Body, Chunk, SourceId};
 
@@ -36,13 +37,22 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
     let data = Buffer::from_vec(data);
     let mut encoder = Encoder::new(data.clone(), records.len(), keep_raw);
     let mut positions = Vec::with_capacity(records.len());
+    let mut event = Event::new(0, Action::Other);
     for record in &records {
         let source = &sources[record.source];
         let origin = Origin { topic: &source.topic, partition: source.partition, offset: record.offset, received_at: record.received_at };
         let before = encoder.len();
         match &record.body {
             Body::Skip => {}
-            Body::Bytes(range) => one(&mut encoder, trim(&data[range.clone()]), format, origin),
+            Body::Bytes(range) => {
+                let record = data[range.clone()].trim_ascii(); // so that the hash does not depend on line endings
+                let hash = decode::hash(record);
+                let original = Original { bytes: record, hash: &hash };
+                match decode::decode_into(format, record, &hash, &mut event) {
+                    Ok(()) => encoder.event(&event, original, origin, 0),
+                    Err(rejection) => encoder.rejected(&rejection.0, original, origin),
+                }
+            }
             Body::Oversized { head, hash, length } => {
                 let reason = format!(
                     "record of {length} bytes; at most {} are decoded. Kept: its first {} bytes. SHA-256 of all of it: {}",
@@ -57,18 +67,4 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
         positions.push(Position { source: record.source, offset: record.offset, rows });
     }
     Ok(Decoded { rows: encoder.finish()?, sources, positions, marks, bytes })
-}
-
-fn one(encoder: &mut Encoder, record: &[u8], format: Format, origin: Origin<'_>) {
-    let hash = decode::hash(record);
-    let original = Original { bytes: record, hash: &hash };
-    match decode::decode(format, record, &hash) {
-        Ok(event) => encoder.event(&event, original, origin, 0),
-        Err(rejection) => encoder.rejected(&rejection.0, original, origin),
-    }
-}
-
-/// White space around a record is no part of it, so that its hash does not depend on line endings.
-fn trim(record: &[u8]) -> &[u8] {
-    record.trim_ascii()
 }

@@ -134,15 +134,24 @@ fn merge(inputs: Vec<Bytes>) -> Result<(Vec<u8>, serde_json::Value), LakeError> 
     keys.sort_unstable();
     let rows: Vec<_> = keys.into_iter().map(|(_, _, batch, row)| (batch, row)).collect();
     let sources: Vec<&RecordBatch> = batches.iter().collect();
-    let mut writer = ArrowWriter::try_new(Vec::new(), FILE_SCHEMA.clone(), Some(writer::properties(rows.len())))?;
+    let mut writer: Option<ArrowWriter<Vec<u8>>> = None;
     let mut positions = Vec::new();
-    for piece in rows.chunks(16_384) {
+    for piece in rows.chunks(65_536) {
         let batch = arrow::compute::interleave_record_batch(&sources, piece)?;
-        writer.write(&batch)?;
+        match &mut writer {
+            Some(writer) => writer.write(&batch)?,
+            none => {
+                let properties = writer::properties(&batch, rows.len());
+                none.insert(ArrowWriter::try_new(Vec::new(), FILE_SCHEMA.clone(), Some(properties))?).write(&batch)?;
+            }
+        }
         let names = ["event_time", "received_at", "partition", "offset"];
         let columns: Result<Vec<_>, _> = names.iter().map(|n| batch.schema().index_of(n)).collect();
         positions.push(batch.project(&columns?)?);
     }
+    let Some(writer) = writer else {
+        return Err(LakeError::Log("compaction".into(), "files without rows".into()));
+    };
     let schema = positions.first().map_or_else(|| FILE_SCHEMA.clone(), RecordBatch::schema);
     let stats = writer::statistics(&arrow::compute::concat_batches(&schema, &positions)?);
     Ok((writer.into_inner()?, stats))

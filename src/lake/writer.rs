@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
-use arrow::compute::interleave_record_batch;
+use arrow::array::{Array, AsArray, RecordBatch, StringViewArray, new_null_array};
+use arrow::compute::interleave;
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -24,7 +24,7 @@ use crate::event::encoder::{Partition, Rows};
 use crate::event::time;
 
 /// Most rows of one file of a commit: more are cut into pieces, which are written side by side.
-const PIECE_ROWS: usize = 65_536;
+const PIECE_ROWS: usize = 32_768;
 /// Rows of one data page: what a look-up of one grant has to read.
 const PAGE_ROWS: usize = 8_192;
 
@@ -51,8 +51,7 @@ pub async fn write(table: &Table, batches: &[Rows], keep: &[Vec<u32>]) -> Result
         let (table, sources, partition) = (table.clone(), sources.clone(), piece[0].partition);
         let rows: Vec<_> = piece.iter().map(|k| (k.batch as usize, k.row as usize)).collect();
         writes.spawn_blocking(move || {
-            let all: Vec<&RecordBatch> = sources.iter().collect();
-            let batch = interleave_record_batch(&all, &rows)?;
+            let batch = gather(&sources, &rows)?;
             encode(&batch).map(|bytes| (table, partition, statistics(&batch), bytes))
         });
     }
@@ -63,6 +62,18 @@ pub async fn write(table: &Table, batches: &[Rows], keep: &[Vec<u32>]) -> Result
         adds.push(store(&table, bytes, values, stats, true).await?);
     }
     Ok(adds)
+}
+
+/// The given rows as one batch. Columns without any value, of which there are many, cost nothing.
+fn gather(sources: &[RecordBatch], rows: &[(usize, usize)]) -> Result<RecordBatch, LakeError> {
+    let columns = FILE_SCHEMA.fields().iter().enumerate().map(|(index, field)| {
+        let arrays: Vec<&dyn Array> = sources.iter().map(|batch| batch.column(index).as_ref()).collect();
+        if arrays.iter().all(|array| array.null_count() == array.len()) {
+            return Ok(new_null_array(field.data_type(), rows.len()));
+        }
+        interleave(&arrays, rows)
+    });
+    Ok(RecordBatch::try_new(FILE_SCHEMA.clone(), columns.collect::<Result<_, _>>()?)?)
 }
 
 /// The partition columns' values, as the log spells them.
@@ -113,17 +124,19 @@ fn prefix(text: &[u8]) -> u128 {
 }
 
 fn encode(batch: &RecordBatch) -> Result<Vec<u8>, LakeError> {
-    let mut writer = ArrowWriter::try_new(Vec::with_capacity(batch.num_rows() * 128), batch.schema(), Some(properties(batch.num_rows())))?;
+    let mut writer = ArrowWriter::try_new(Vec::with_capacity(batch.num_rows() * 128), batch.schema(), Some(properties(batch, batch.num_rows())))?;
     writer.write(batch)?;
     Ok(writer.into_inner()?)
 }
 
-/// How `events` files are written: see docs/DESIGN.md for the measurements behind each choice.
-pub fn properties(rows: usize) -> WriterProperties {
+/// How `events` files are written, given rows like those to come: see docs/DESIGN.md for what each choice measured.
+pub fn properties(like: &RecordBatch, rows: usize) -> WriterProperties {
     let path = |name: &str| ColumnPath::from(name);
     let mut builder = base_properties()
         .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
+        // Bounds are kept of what rows are ordered by, and of times and positions. Those of other columns span nearly
+        // everything in every file; keeping them costs a comparison a value.
+        .set_statistics_enabled(EnabledStatistics::None)
         .set_sorting_columns(sorting());
     for name in columns::ids() {
         builder = builder
@@ -131,9 +144,10 @@ pub fn properties(rows: usize) -> WriterProperties {
             .set_column_bloom_filter_fpp(path(name), 0.01)
             .set_column_bloom_filter_max_ndv(path(name), rows as u64);
     }
-    // Ids and times that hardly repeat gain nothing from a dictionary; grants stand in order, so their pages can be skipped.
-    for name in ["event_id", "record_hash", "raw", "raw_bytes"] {
-        builder = builder.set_column_dictionary_enabled(path(name), false);
+    for (field, column) in like.schema().fields().iter().zip(like.columns()) {
+        if column.as_string_view_opt().is_some_and(|text| !repeats(text)) {
+            builder = builder.set_column_dictionary_enabled(path(field.name()), false);
+        }
     }
     for name in ["event_time", "received_at", "offset"] {
         builder = builder
@@ -142,9 +156,19 @@ pub fn properties(rows: usize) -> WriterProperties {
             .set_column_statistics_enabled(path(name), EnabledStatistics::Page);
     }
     for name in ["raw", "raw_bytes", "record_hash"] {
-        builder = builder.set_column_statistics_enabled(path(name), EnabledStatistics::None);
+        builder = builder.set_column_dictionary_enabled(path(name), false);
     }
     builder.set_column_statistics_enabled(path("grant_id"), EnabledStatistics::Page).build()
+}
+
+/// Whether values repeat enough for a dictionary to pay, judged by a sample: building one costs more than all the rest
+/// of writing a column, and ids hardly repeat within a piece.
+fn repeats(text: &StringViewArray) -> bool {
+    const SAMPLE: usize = 1024;
+    let step = (text.len() / SAMPLE).max(1);
+    let sample: Vec<&str> = (0..text.len()).step_by(step).filter(|i| text.is_valid(*i)).map(|i| text.value(i)).collect();
+    let distinct: std::collections::HashSet<&str> = sample.iter().copied().collect();
+    distinct.len() * 4 <= sample.len().max(1) * 3
 }
 
 fn base_properties() -> parquet::file::properties::WriterPropertiesBuilder {

@@ -153,7 +153,7 @@ fn read(path: &Path, positions: &BTreeMap<String, i64>, sender: &mpsc::Sender<Re
             return Ok(());
         }
         if let Some(name) = &prefix {
-            chunk.marks.insert(name.clone(), lines.prefix_hash());
+            chunk.marks.insert(name.clone(), lines.prefix());
         }
         if sender.blocking_send(Ok(Polled::Chunk(chunk))).is_err() {
             return Ok(());
@@ -177,7 +177,7 @@ fn generations(id: &SourceId, positions: &BTreeMap<String, i64>) -> Vec<(i32, i6
 fn resume(path: &Path, generations: &[(i32, i64, i64)]) -> std::io::Result<Option<(i32, Lines)>> {
     for &(generation, count, hash) in generations {
         let mut lines = Lines::new(open(path)?, false);
-        if lines.skip(count)? && lines.prefix_hash() == hash {
+        if lines.skip(count)? && lines.prefix() == hash {
             return Ok(Some((generation, lines)));
         }
     }

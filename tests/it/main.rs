@@ -1,1 +1,10 @@
+//! All integration tests in one binary: each one more would link DataFusion again.
 
+mod bad_input;
+mod cli;
+mod harness;
+mod kafka;
+mod kafka_broker;
+mod lake;
+mod source;
+mod tidy;

@@ -148,7 +148,7 @@ impl<'l> Store<'l> {
         let path = self.path(fold, &part);
         // The store puts whole objects in place: local files are written beside and renamed.
         let put = self.store.put(&path, bytes.into()).await;
-        put.map_err(|source| LakeError::Storage { doing: format!("writing {path}"), source })?;
+        put.map_err(|cause| LakeError::Storage { doing: format!("writing {path}"), cause })?;
         Ok(part)
     }
 
@@ -169,7 +169,7 @@ impl<'l> Store<'l> {
         let listed: Vec<_> = match self.store.list(Some(&folder)).try_collect().await {
             Ok(listed) => listed,
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            Err(source) => return Err(LakeError::Storage { doing: format!("listing {folder}"), source }.into()),
+            Err(cause) => return Err(LakeError::Storage { doing: format!("listing {folder}"), cause }.into()),
         };
         let part = |meta: &object_store::ObjectMeta| -> Option<Part> {
             let (from, to) = meta.location.filename()?.strip_suffix(".parquet")?.split_once('-')?;

@@ -1,4 +1,4 @@
-//! Lines of a byte stream in chunks, with a running hash of those given out.
+//! Lines of a byte stream in chunks, with a running fingerprint of those given out.
 
 use std::io::Read;
 
@@ -13,7 +13,8 @@ pub struct Lines {
     /// Bytes read but not yet given out: the beginning of a line.
     rest: Vec<u8>,
     number: i64,
-    hash: Sha256,
+    prefix: crc32fast::Hasher,
+    prefix_bytes: u64,
     ended: bool,
     /// Give out lines as they come instead of waiting for a full chunk: somebody may be typing.
     live: bool,
@@ -23,7 +24,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Lines {
     pub fn new(input: Box<dyn Read + Send>, live: bool) -> Self {
-        Self { input, rest: Vec::new(), number: 0, hash: Sha256::new(), ended: false, live }
+        Self { input, rest: Vec::new(), number: 0, prefix: crc32fast::Hasher::new(), prefix_bytes: 0, ended: false, live }
     }
 
     /// Number of the next line, from 0.
@@ -31,10 +32,10 @@ impl Lines {
         self.number
     }
 
-    /// Hash of all lines before it. It does not depend on how the last one ends, so a file that grows keeps it.
-    pub fn prefix_hash(&self) -> i64 {
-        let digest = self.hash.clone().finalize();
-        digest[..8].iter().fold(0i64, |hash, byte| hash << 8 | i64::from(*byte))
+    /// Fingerprint of all lines before it: their CRC-32 and length, which tells a grown file from another one. It does
+    /// not depend on how the last line ends.
+    pub fn prefix(&self) -> i64 {
+        ((self.prefix_bytes & 0x7fff_ffff) << 32 | u64::from(self.prefix.clone().finalize())).cast_signed()
     }
 
     /// Passes over the first `count` lines; `false` if there are fewer.
@@ -54,7 +55,8 @@ impl Lines {
     }
 
     fn read(&mut self, chunk: &mut Chunk, source: usize, lines_max: i64) -> std::io::Result<bool> {
-        let mut data = std::mem::take(&mut self.rest);
+        let mut data = Vec::with_capacity(self.rest.len() + CHUNK_BYTES + 32); // 32: reading to an end looks once more
+        data.append(&mut self.rest);
         let mut complete = memchr::memrchr(b'\n', &data).map_or(0, |at| at + 1);
         while !self.ended && (complete == 0 || data.len() < CHUNK_BYTES) && data.len() <= RECORD_BYTES_MAX + CHUNK_BYTES {
             let before = data.len();
@@ -99,7 +101,7 @@ impl Lines {
             line.end -= 1;
         }
         self.separate();
-        self.hash.update(&data[line.clone()]);
+        self.remember(&data[line.clone()]);
         if self.number == 0 && data[line.clone()].starts_with(BYTE_ORDER_MARK) {
             line.start += BYTE_ORDER_MARK.len();
         }
@@ -125,7 +127,7 @@ impl Lines {
             let stop = memchr::memchr(b'\n', &block);
             let part = &block[..stop.unwrap_or(block.len())];
             sha.update(part);
-            self.hash.update(part);
+            self.remember(part);
             length += part.len() as u64;
             if let Some(stop) = stop {
                 self.rest = block[stop + 1..].to_vec();
@@ -146,8 +148,13 @@ impl Lines {
 
     fn separate(&mut self) {
         if self.number > 0 {
-            self.hash.update(b"\n");
+            self.remember(b"\n");
         }
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        self.prefix.update(bytes);
+        self.prefix_bytes += bytes.len() as u64;
     }
 }
 
@@ -194,7 +201,7 @@ mod tests {
         let hash = |text: &'static [u8], count| {
             let mut lines = Lines::new(Box::new(text), false);
             assert!(lines.skip(count).unwrap());
-            lines.prefix_hash()
+            lines.prefix()
         };
         assert_eq!(hash(b"a\nb", 2), hash(b"a\nb\nc\n", 2));
         assert_eq!(hash(b"a\nb\n", 2), hash(b"a\r\nb\r\nc\n", 2));

@@ -1,0 +1,91 @@
+//! `tokentrail detectors`: the rules themselves.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::query::table;
+use super::{Global, Output};
+use crate::detect::catalog::{Catalog, Detector};
+use crate::detect::check;
+use crate::detect::frame::Frame;
+use crate::query::output;
+
+/// Arguments of `detectors`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// All detectors
+    List,
+    /// A detector's file: what it means, and its SQL
+    Show { id: String },
+    /// Check detector files without running them; the built-in ones and those of --queries if none is named
+    Check { files: Vec<PathBuf> },
+}
+
+/// Runs the command.
+pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::List => list(&Catalog::load(global.queries.as_deref())?, global.output)?,
+        Command::Show { id } => println!("{}", Catalog::load(global.queries.as_deref())?.find(&id)?.text.trim_end()),
+        Command::Check { files } => return check(&files, global).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(catalog: &Catalog, how: Output) -> anyhow::Result<()> {
+    let row = |d: &Detector| {
+        let header = &d.header;
+        let value = json!({
+            "id": d.id, "severity": header.severity, "status": format!("{:?}", header.status).to_lowercase(),
+            "kind": format!("{:?}", header.kind).to_lowercase(), "key": header.key.join(", "),
+            "csf": header.controls.csf.join(", "), "title": header.title,
+        });
+        value.as_object().cloned().unwrap_or_default()
+    };
+    let rows: Vec<Map<String, Value>> = catalog.all().iter().map(row).collect();
+    let names = ["id", "severity", "status", "kind", "key", "csf", "title"];
+    match how {
+        Output::Table => println!("{}", table(names.into_iter(), rows.into_iter())),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&rows)?),
+        Output::Ndjson => rows.iter().for_each(|row| println!("{}", Value::Object(row.clone()))),
+        Output::Csv => output::csv(names.into_iter(), rows.into_iter(), &mut std::io::stdout().lock())?,
+    }
+    Ok(())
+}
+
+/// Says what is wrong, one line each, or that nothing is.
+async fn check(files: &[PathBuf], global: &Global) -> anyhow::Result<ExitCode> {
+    let mut wrong = 0;
+    let mut detectors = Vec::new();
+    if files.is_empty() {
+        detectors.extend(Catalog::load(global.queries.as_deref())?.all().to_vec());
+    }
+    for file in files {
+        match Detector::load(file) {
+            Ok(detector) => detectors.push(detector),
+            Err(error) => {
+                wrong += 1;
+                eprintln!("{error}");
+            }
+        }
+    }
+    let policy = global.load_policy()?;
+    let frame = Frame::empty(&policy).await?;
+    for detector in &detectors {
+        let mistakes = check::mistakes(frame.wide(), detector).await;
+        wrong += usize::from(!mistakes.is_empty());
+        mistakes.iter().for_each(|mistake| eprintln!("{}: {mistake}", detector.file));
+        if mistakes.is_empty() && !global.quiet {
+            println!("{}: good", detector.file);
+        }
+    }
+    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

@@ -1,0 +1,238 @@
+//! The findings log and the record of runs: two Delta tables beside `events`, only ever appended to.
+//!
+//! A finding's present state is its newest row. Rows are committed on exactly the version of the log they were derived
+//! from: of two runs at once, the later sees what the earlier wrote and records only what is new to it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use datafusion::prelude::SessionContext;
+use serde_json::{Map, Value};
+
+use super::lifecycle::Transition;
+use crate::finding::{Finding, Severity, State, Verdict};
+use crate::lake::scan::Files;
+use crate::lake::table::{Commit, Table, TableSpec};
+use crate::lake::{Lake, LakeError, writer};
+use crate::query::{self, QueryError, views};
+
+/// What a run is known by, in every row it writes.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub id: String,
+    pub as_of: i64,
+    pub at: i64,
+    pub version: i64,
+    pub positions: BTreeMap<String, i64>,
+    pub policy_hash: String,
+    pub policy_text: String,
+    pub queries_hash: String,
+}
+
+fn text(name: &str) -> Field {
+    Field::new(name, DataType::Utf8View, true)
+}
+
+fn time(name: &str) -> Field {
+    Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true)
+}
+
+fn number(name: &str) -> Field {
+    Field::new(name, DataType::Int64, true)
+}
+
+static FINDINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        text("finding_id"), text("detector"), text("change"), text("state"), text("severity"), text("key"),
+        time("violated_at"), time("resolved_at"), time("first_detected_at"), text("evidence"), number("version"),
+        text("policy_hash"), text("queries_hash"), time("as_of"), time("at"), text("run_id"), number("sequence"),
+    ]))
+});
+
+static RUNS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        text("run_id"), time("as_of"), time("at"), number("version"), text("positions"), text("policy_hash"),
+        text("policy"), text("queries_hash"), text("outcomes"),
+    ]))
+});
+
+fn spec(name: &'static str, schema: &SchemaRef) -> TableSpec {
+    TableSpec { name, schema: schema.clone(), partition_columns: Vec::new(), statistics: &["at"] }
+}
+
+/// The newest row of each finding.
+const PRESENT: &str = "SELECT * EXCLUDE (place) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY finding_id ORDER BY sequence DESC) \
+                       AS place FROM finding_changes) WHERE place = 1";
+
+/// The findings log of a lake, at one version.
+pub struct Log {
+    findings: Table,
+    runs: Table,
+    sequence: i64,
+    /// All findings in their present state, by id.
+    pub present: HashMap<String, Finding>,
+    /// `as_of` of the latest run.
+    pub last_as_of: Option<i64>,
+}
+
+impl Log {
+    /// Reads the log, making its tables if they are not there.
+    pub async fn open(lake: &Lake, context: &SessionContext) -> Result<Self, QueryError> {
+        let findings = lake.table(&spec("findings", &FINDINGS)).await?;
+        let runs = lake.table(&spec("detector_runs", &RUNS)).await?;
+        let context = query::sibling(context);
+        let sequence = register_table(&context, &findings, "finding_changes", &FINDINGS).await? + 1;
+        register_table(&context, &runs, "detector_runs", &RUNS).await?;
+        let rows = query::collect(context.sql(PRESENT).await?).await?;
+        let mut present = HashMap::new();
+        for batch in &rows.batches {
+            present.extend(read(batch)?.into_iter().map(|f| (f.id.clone(), f)));
+        }
+        let last = context.sql("SELECT MAX(as_of) AS as_of FROM detector_runs").await?.collect().await?;
+        let last_as_of = last.first().filter(|b| b.num_rows() == 1).and_then(|b| {
+            let column = b.column(0).as_primitive_opt::<TimestampMicrosecondType>()?;
+            column.iter().next().flatten()
+        });
+        Ok(Self { findings, runs, sequence, present, last_as_of })
+    }
+
+    /// Appends transitions; `false` if another run wrote first, and the log is to be read again.
+    pub async fn record(&self, run: &Run, transitions: &[Transition]) -> Result<bool, QueryError> {
+        if transitions.is_empty() {
+            return Ok(true);
+        }
+        let batch = changes(run, transitions, self.sequence).map_err(LakeError::from)?;
+        let add = writer::write_plain(&self.findings, batch).await?;
+        let commit = Commit { operation: "WRITE", adds: vec![add], ..Commit::default() };
+        let base = self.sequence - 1;
+        let committed = self.findings.commit(commit, |s, _| if s.version == base { Ok(()) } else { Err(()) }).await?;
+        Ok(committed.is_ok())
+    }
+
+    /// Appends the record of a run; `outcomes` is what each detector came to.
+    pub async fn record_run(&self, run: &Run, outcomes: &Value) -> Result<(), QueryError> {
+        let positions = serde_json::to_string(&run.positions).unwrap_or_default();
+        let texts = |value: &str| Arc::new(StringViewArray::from_iter_values([value])) as ArrayRef;
+        let columns = vec![
+            texts(&run.id),
+            times(vec![Some(run.as_of)]),
+            times(vec![Some(run.at)]),
+            Arc::new(Int64Array::from(vec![run.version])) as ArrayRef,
+            texts(&positions),
+            texts(&run.policy_hash),
+            texts(&run.policy_text),
+            texts(&run.queries_hash),
+            texts(&outcomes.to_string()),
+        ];
+        self.runs.append(RecordBatch::try_new(RUNS.clone(), columns).map_err(LakeError::from)?).await?;
+        Ok(())
+    }
+}
+
+/// Makes `findings` (present state), `finding_changes` and `detector_runs` known to a session, where the lake has them.
+pub async fn register(lake: &Lake, context: &SessionContext) -> Result<(), QueryError> {
+    if let Some(table) = Table::open(lake.uri(), "findings").await? {
+        register_table(context, &table, "finding_changes", &FINDINGS).await?;
+        let present = context.sql(PRESENT).await?.into_view();
+        views::replace(context, "findings", present)?;
+    }
+    if let Some(table) = Table::open(lake.uri(), "detector_runs").await? {
+        register_table(context, &table, "detector_runs", &RUNS).await?;
+    }
+    Ok(())
+}
+
+/// All findings of a lake in their present state, by id; none if no run was ever recorded.
+pub async fn present(lake: &Lake) -> Result<Vec<Finding>, QueryError> {
+    let context = query::session(query::Limits::default())?;
+    register(lake, &context).await?;
+    if !context.table_exist("findings")? {
+        return Ok(Vec::new());
+    }
+    let rows = query::collect(context.sql("SELECT * FROM findings ORDER BY finding_id").await?).await?;
+    let mut findings = Vec::new();
+    for batch in &rows.batches {
+        findings.extend(read(batch)?);
+    }
+    Ok(findings)
+}
+
+async fn register_table(context: &SessionContext, table: &Table, name: &str, schema: &SchemaRef) -> Result<i64, QueryError> {
+    let state = table.refresh().await?;
+    query::know_store(context, table);
+    let files = Files::new(table, schema.clone(), &[], state.files.values().cloned().collect())?;
+    views::replace(context, name, Arc::new(files))?;
+    Ok(state.version)
+}
+
+fn times(micros: Vec<Option<i64>>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
+}
+
+fn changes(run: &Run, transitions: &[Transition], sequence: i64) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let texts = |of: &dyn Fn(&Transition) -> String| -> ArrayRef {
+        Arc::new(StringViewArray::from_iter_values(transitions.iter().map(of)))
+    };
+    let moments =
+        |of: &dyn Fn(&Transition) -> Option<i64>| -> ArrayRef { times(transitions.iter().map(of).collect()) };
+    let numbers = |n: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![n; transitions.len()])) };
+    let object = |map: &Map<String, Value>| serde_json::to_string(map).unwrap_or_default();
+    let columns = vec![
+        texts(&|t| t.finding.id.clone()),
+        texts(&|t| t.finding.verdict.detector.clone()),
+        texts(&|t| t.change.as_str().to_owned()),
+        texts(&|t| t.finding.state.as_str().to_owned()),
+        texts(&|t| t.finding.verdict.severity.as_str().to_owned()),
+        texts(&|t| object(&t.finding.verdict.key)),
+        moments(&|t| Some(t.finding.verdict.violated_at)),
+        moments(&|t| t.finding.verdict.resolved_at),
+        moments(&|t| Some(t.finding.first_detected_at)),
+        texts(&|t| object(&t.finding.verdict.evidence)),
+        numbers(run.version),
+        texts(&|_| run.policy_hash.clone()),
+        texts(&|_| run.queries_hash.clone()),
+        moments(&|_| Some(run.as_of)),
+        moments(&|_| Some(run.at)),
+        texts(&|_| run.id.clone()),
+        numbers(sequence),
+    ];
+    RecordBatch::try_new(FINDINGS.clone(), columns)
+}
+
+/// Rows of the log as findings.
+fn read(batch: &RecordBatch) -> Result<Vec<Finding>, QueryError> {
+    let bad = |what: &str| QueryError::from(LakeError::Log("findings".to_owned(), what.to_owned()));
+    let mut findings = Vec::with_capacity(batch.num_rows());
+    for row in 0..batch.num_rows() {
+        let text = |name: &str| {
+            let column = batch.column_by_name(name).and_then(|c| c.as_string_view_opt()).ok_or_else(|| bad(name))?;
+            Ok::<_, QueryError>(column.value(row))
+        };
+        let moment = |name: &str| {
+            let column = batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+            Ok::<_, QueryError>(column.ok_or_else(|| bad(name))?.iter().nth(row).flatten())
+        };
+        let object = |name: &str| -> Result<Map<String, Value>, QueryError> {
+            serde_json::from_str(text(name)?).map_err(|e| bad(&format!("{name}: {e}")))
+        };
+        let version = batch.column_by_name("version").and_then(|c| c.as_primitive_opt::<Int64Type>());
+        let verdict = Verdict {
+            detector: text("detector")?.to_owned(),
+            key: object("key")?,
+            severity: Severity::parse(text("severity")?).ok_or_else(|| bad("severity"))?,
+            violated_at: moment("violated_at")?.ok_or_else(|| bad("violated_at"))?,
+            resolved_at: moment("resolved_at")?,
+            evidence: object("evidence")?,
+        };
+        findings.push(Finding {
+            id: text("finding_id")?.to_owned(),
+            verdict,
+            state: State::parse(text("state")?).ok_or_else(|| bad("state"))?,
+            first_detected_at: moment("first_detected_at")?.ok_or_else(|| bad("first_detected_at"))?,
+            version: version.ok_or_else(|| bad("version"))?.value(row),
+        });
+    }
+    Ok(findings)
+}
