@@ -1,9 +1,14 @@
 //! The command line: one file per command, joined here.
 
+mod demo;
+mod detect;
+mod detectors;
+mod findings;
 mod generate;
 mod ingest;
 mod maintain;
 mod progress;
+mod query;
 mod status;
 
 use std::path::PathBuf;
@@ -62,14 +67,24 @@ pub enum Output {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Ingest the sample data, run the detectors, show what they find and what to try next
+    Demo(demo::Args),
     /// Read records into the lake, each exactly once
     Ingest(ingest::Args),
+    /// Run the detectors
+    Detect(detect::Args),
+    /// Ask in SQL
+    Query(query::Args),
+    /// Look at what the detectors found
+    Findings(findings::Args),
+    /// Look at the detectors themselves
+    Detectors(detectors::Args),
     /// How far each source was read, and what the lake holds
     Status(status::Args),
-    /// Make a synthetic company and its events, with planted violations
-    Generate(generate::Args),
     /// Compact files and write checkpoints
     Maintain(maintain::Args),
+    /// Make a synthetic company's events, with planted violations
+    Generate(generate::Args),
 }
 
 /// Runs the command named by the process's arguments.
@@ -82,10 +97,15 @@ pub fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match command {
+            Command::Demo(args) => demo::run(args, &global).await,
             Command::Ingest(args) => ingest::run(args, &global).await,
+            Command::Detect(args) => detect::run(args, &global).await,
+            Command::Query(args) => query::run(args, &global).await,
+            Command::Findings(args) => findings::run(args, &global).await,
+            Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Status(args) => status::run(args, &global).await,
-            Command::Generate(args) => generate::run(args, &global),
             Command::Maintain(args) => maintain::run(args, &global).await,
+            Command::Generate(args) => generate::run(args, &global),
         }
     });
     // A reader of standard input may still be waiting for a line that never comes.

@@ -32,7 +32,12 @@ pub fn hash(record: &[u8]) -> [u8; 32] {
 ///
 /// # Errors
 /// A [`Rejection`] says which field is wrong and what was expected there.
-pub fn decode_into<'a>(format: Format, record: &'a [u8], record_hash: &[u8; 32], event: &mut Event<'a>) -> Result<(), Rejection> {
+pub fn decode_into<'a>(
+    format: Format,
+    record: &'a [u8],
+    record_hash: &[u8; 32],
+    event: &mut Event<'a>,
+) -> Result<(), Rejection> {
     match format {
         Format::Native => native::decode(record, event)?,
     }

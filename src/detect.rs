@@ -111,8 +111,7 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
         if recorded {
             log.record_run(&run, &summary(&outcomes)).await?;
         }
-        let report =
-            Report { run_id: run.id, as_of, version: state.version, outcomes, transitions, open, recorded };
+        let report = Report { run_id: run.id, as_of, version: state.version, outcomes, transitions, open, recorded };
         return Ok(report);
     }
     Err(LakeError::Contended(format!("{}findings", lake.uri()), ATTEMPTS_MAX).into())

@@ -62,9 +62,16 @@ impl Action {
     /// Which partition an action belongs to.
     pub const fn class(self) -> Class {
         match self {
-            Self::Issue | Self::Refresh | Self::Use | Self::Revoke | Self::Logout | Self::Expire
+            Self::Issue
+            | Self::Refresh
+            | Self::Use
+            | Self::Revoke
+            | Self::Logout
+            | Self::Expire
             | Self::ReuseDetected => Class::Token,
-            Self::Offboard | Self::Reinstate | Self::DeviceLost | Self::DeviceRecovered | Self::Compromise => Class::Context,
+            Self::Offboard | Self::Reinstate | Self::DeviceLost | Self::DeviceRecovered | Self::Compromise => {
+                Class::Context
+            }
             Self::Other => Class::Other,
         }
     }
@@ -117,9 +124,32 @@ macro_rules! event {
 }
 
 event!(
-    event_id, token_id, family_id, parent_id, grant_id, token_kind, grant_type, token_storage, token_binding,
-    subject_id, subject_kind, actor_id, client_id, client_kind, session_id, project_id, device_id, host_id,
-    host_kind, os_user, ip, country, user_agent, source, source_event, decode_notes,
+    event_id,
+    token_id,
+    family_id,
+    parent_id,
+    grant_id,
+    token_kind,
+    grant_type,
+    token_storage,
+    token_binding,
+    subject_id,
+    subject_kind,
+    actor_id,
+    client_id,
+    client_kind,
+    session_id,
+    project_id,
+    device_id,
+    host_id,
+    host_kind,
+    os_user,
+    ip,
+    country,
+    user_agent,
+    source,
+    source_event,
+    decode_notes,
 );
 
 /// A record that gives no event: why, in words that name the field.
@@ -167,8 +197,13 @@ impl<'a> Event<'a> {
 
 /// E-mail-like ids are compared without case: providers disagree about it for one and the same person.
 fn lower_email(id: &mut Text<'_>) {
-    let is_email = |t: &str| t.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
-    if let Some(text) = id && text.bytes().any(|b| b.is_ascii_uppercase() || b >= 0x80) && is_email(text) {
+    let is_email = |t: &str| {
+        t.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+    };
+    if let Some(text) = id
+        && text.bytes().any(|b| b.is_ascii_uppercase() || b >= 0x80)
+        && is_email(text)
+    {
         *id = Some(Cow::Owned(text.to_lowercase()));
     }
 }

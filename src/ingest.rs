@@ -114,11 +114,14 @@ pub async fn run(
     let mut steps: Steps = FuturesOrdered::new();
     let lanes = std::thread::available_parallelism().map_or(2, usize::from) + 1;
     let (mut reading, mut stopping) = (true, *stop.borrow());
-    while !stopping && (reading || !steps.is_empty()) {
+    loop {
+        let mut flush = false;
         let due = run.buffer.due_at(options.age_max);
+        let at_end = stopping || (!reading && steps.is_empty());
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => stopping = true,
+            () = std::future::ready(()), if at_end => {}
+            _ = stop.wait_for(|stop| *stop), if !stopping => stopping = true,
             Some(step) = steps.next(), if !steps.is_empty() => {
                 match step? {
                     Step::Decoded(decoded) => run.buffer.push(*decoded),
@@ -126,21 +129,29 @@ pub async fn run(
                     Step::Revoked(list) => run.buffer.revoke(&list),
                     Step::End => reading = false,
                 }
-                if run.buffer.is_full(options.rows_max, options.bytes_max) {
-                    run.flush(source).await?;
-                }
+                flush = run.buffer.is_full(options.rows_max, options.bytes_max);
             }
             polled = source.next(), if reading && steps.len() < lanes => {
                 let polled = polled?;
                 reading &= !matches!(polled, Polled::End);
                 steps.push_back(step(polled, options));
             }
-            () = tokio::time::sleep_until(due.into()) => run.flush(source).await?,
+            () = tokio::time::sleep_until(due.into()) => flush = true,
+        }
+        if flush {
+            // What the lake refuses is read again, even if the source had come to its end.
+            reading |= run.flush(source).await?;
         }
         progress.send_replace(Progress { summary: run.summary(), lag: source.lag() });
+        if at_end {
+            let refused = run.flush(source).await? | run.wait(source).await?;
+            if stopping || !refused {
+                break;
+            }
+            reading = true;
+        }
     }
-    run.flush(source).await?;
-    run.finish(source).await?;
+    run.finish().await?;
     let summary = run.summary();
     progress.send_replace(Progress { summary, lag: source.lag() });
     Ok(summary)
@@ -191,19 +202,19 @@ impl Run {
         Summary { seconds: self.started.elapsed().as_secs_f64(), ..self.summary }
     }
 
-    /// Hands the buffered batch to a writer, after the one before it is done.
-    async fn flush(&mut self, source: &mut dyn Source) -> Result<(), IngestError> {
-        self.wait(source).await?;
+    /// Hands the buffered batch to a writer, after the one before it is done; whether the lake refused some of that one.
+    async fn flush(&mut self, source: &mut dyn Source) -> Result<bool, IngestError> {
+        let refused = self.wait(source).await?;
         if let Some(batch) = self.buffer.take() {
             let (lake, recent) = (self.lake.clone(), self.recent.clone());
             self.writing = Some(tokio::spawn(async move { store(&lake, batch, &recent).await }));
         }
-        Ok(())
+        Ok(refused)
     }
 
-    /// Waits for the writer, and starts again what the lake refused.
-    async fn wait(&mut self, source: &mut dyn Source) -> Result<(), IngestError> {
-        let Some(writing) = self.writing.take() else { return Ok(()) };
+    /// Waits for the writer, and starts again what the lake refused; whether it refused any.
+    async fn wait(&mut self, source: &mut dyn Source) -> Result<bool, IngestError> {
+        let Some(writing) = self.writing.take() else { return Ok(false) };
         let flushed = writing.await??;
         let (total, part) = (&mut self.summary, flushed.summary);
         total.records += part.records;
@@ -214,16 +225,21 @@ impl Run {
         total.skipped += part.skipped;
         total.committed_version = total.committed_version.max(part.committed_version);
         source.committed(&flushed.stored);
+        let refused = !flushed.refused.is_empty();
         for id in flushed.refused {
             let Some(app_id) = id.app_id() else { continue };
             let position = self.lake.position(&app_id).await?;
-            tracing::warn!(source = app_id, position, "the lake has moved on without us; reading again from its position");
+            tracing::warn!(
+                source = app_id,
+                position,
+                "the lake has moved on without us; reading again from its position"
+            );
             self.buffer.suspend(&id);
             source.restart(&id, position.unwrap_or(0)).await?;
         }
         self.commits += 1;
         self.maintain();
-        Ok(())
+        Ok(refused)
     }
 
     /// Starts maintenance in the background every so many commits.
@@ -239,8 +255,7 @@ impl Run {
         }
     }
 
-    async fn finish(&mut self, source: &mut dyn Source) -> Result<(), IngestError> {
-        self.wait(source).await?;
+    async fn finish(&mut self) -> Result<(), IngestError> {
         if let Some(maintaining) = self.maintaining.take() {
             maintaining.await?;
         }

@@ -26,7 +26,9 @@ pub enum LakeError {
     Missing(String),
     #[error("{0} is not a place for a lake: {1}")]
     Location(String, String),
-    #[error("the lake at {uri} was written by a newer version ({found}; this one reads up to {known}): upgrade tokentrail")]
+    #[error(
+        "the lake at {uri} was written by a newer version ({found}; this one reads up to {known}): upgrade tokentrail"
+    )]
     Newer { uri: String, found: String, known: String },
     #[error("{doing} failed: {cause}")]
     Storage { doing: String, cause: object_store::Error },
@@ -129,7 +131,12 @@ impl Lake {
     ///
     /// The commit is made on exactly the version whose positions were checked: if another commit comes first, the
     /// positions are read and checked again, so a process that lost its partitions cannot write, however late it wakes.
-    pub async fn append(&self, batches: &[Rows], keep: &[Vec<u32>], reached: &Reached<'_>) -> Result<Appended, LakeError> {
+    pub async fn append(
+        &self,
+        batches: &[Rows],
+        keep: &[Vec<u32>],
+        reached: &Reached<'_>,
+    ) -> Result<Appended, LakeError> {
         let advances = reached.advances;
         let check = |state: &State| -> Vec<String> {
             // A source partition that was never read may be taken up at any offset.
@@ -191,7 +198,9 @@ fn locate(uri: &str) -> Result<Url, LakeError> {
     let wrong = |why: &dyn std::fmt::Display| LakeError::Location(uri.to_owned(), why.to_string());
     if let Some((scheme, _)) = uri.split_once("://") {
         if scheme != "file" && !cfg!(feature = "s3") {
-            return Err(wrong(&format!("this build reads only the file system; `cargo build --release --features s3` adds {scheme}://")));
+            return Err(wrong(&format!(
+                "this build reads only the file system; `cargo build --release --features s3` adds {scheme}://"
+            )));
         }
         let mut url = Url::parse(uri).map_err(|e| wrong(&e))?;
         if !url.path().ends_with('/') {

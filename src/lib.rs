@@ -1,12 +1,31 @@
 //! Tokentrail: audit trail and anomaly detector for the life of tokens after login.
+//!
+//! Modules in the order data flows:
+//!
+//! ```text
+//!  source ──> decode ──> ingest ──> lake ──> detect ──> finding
+//!  kafka      native     exactly    Delta    folds,      opened, resolved,
+//!  file                  once                SQL         retracted
+//!  memory                             └────> query
+//! ```
+//!
+//! Imports go down only: `cli` > `ingest`, `detect`, `generate` > `query` > `source`, `decode`, `lake` > `event`,
+//! `finding`, `policy`, `clock`. A test holds this (tests/it/tidy.rs); docs/ARCHITECTURE.md has the reasons.
 
 pub mod cli;
-pub mod clock;
-pub mod decode;
-pub mod event;
+pub mod telemetry;
+
+pub mod detect;
 pub mod generate;
 pub mod ingest;
+
+pub mod query;
+
+pub mod decode;
 pub mod lake;
-pub mod policy;
 pub mod source;
-pub mod telemetry;
+
+pub mod clock;
+pub mod event;
+pub mod finding;
+pub mod policy;

@@ -11,7 +11,11 @@ pub fn start(verbose: u8, quiet: bool) {
         _ => "trace",
     };
     // Libraries speak up only about what is wrong, and not about conflicts that the commit loop expects.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("warn,deltalake=error,delta_kernel=error,buoyant_kernel=error,rdkafka=off,tokentrail={ours}")));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new(format!(
+            "warn,deltalake=error,delta_kernel=error,buoyant_kernel=error,rdkafka=off,tokentrail={ours}"
+        ))
+    });
     let to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second start in one process (tests) keeps the first.
     let _ = to_stderr.try_init();

@@ -5,6 +5,7 @@ WITH copies AS (
         ROW_NUMBER() OVER (
             PARTITION BY source, event_id
             ORDER BY record_hash, topic, "partition", "offset", record_index
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS copy
     FROM events
     WHERE class = 'context'

@@ -14,7 +14,7 @@ FROM context_events AS o
 LEFT JOIN reinstatements AS r
     ON
         r.subject_id = o.subject_id
-        AND r.project_id IS NOT DISTINCT FROM o.project_id
+        AND (r.project_id IS NOT DISTINCT FROM o.project_id)
         AND r.reinstated_at > o.event_time
 WHERE o.action = 'offboard' AND o.outcome = 'success' AND o.subject_id IS NOT NULL
 GROUP BY o.subject_id, o.project_id, o.event_time

@@ -5,6 +5,7 @@ WITH copies AS (
         ROW_NUMBER() OVER (
             PARTITION BY source, event_id
             ORDER BY record_hash, topic, "partition", "offset", record_index
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS copy
     FROM events
     -- Of two contents under one id the smaller record hash counts, even where they are of different classes.

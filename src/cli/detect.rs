@@ -33,6 +33,13 @@ pub struct Args {
     fail_on: Option<Severity>,
 }
 
+impl Args {
+    /// All detectors, as of a moment.
+    pub fn as_of(moment: i64) -> Self {
+        Self { as_of: Some(moment), ..Self::default() }
+    }
+}
+
 /// Open findings shown in a table; the rest is counted.
 const SHOWN_MAX: usize = 50;
 
@@ -104,14 +111,27 @@ fn screen(report: &Report) -> String {
     rows.extend(report.open.iter().filter(|f| !ids.contains(f.id.as_str())).map(|f| ("", f)));
     let closed = |f: &Finding| !matches!(f.state, State::Open | State::Acked | State::Suppressed);
     rows.sort_by(|(_, a), (_, b)| {
-        (closed(a), b.verdict.severity, a.verdict.violated_at, &a.id)
-            .cmp(&(closed(b), a.verdict.severity, b.verdict.violated_at, &b.id))
+        (closed(a), b.verdict.severity, a.verdict.violated_at, &a.id).cmp(&(
+            closed(b),
+            a.verdict.severity,
+            b.verdict.violated_at,
+            &b.id,
+        ))
     });
     let mut text = String::new();
     if !rows.is_empty() {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(["finding", "severity", "state", "detector", "about", "violated at", "resolved at", "this run"]);
+        table.set_header([
+            "finding",
+            "severity",
+            "state",
+            "detector",
+            "about",
+            "violated at",
+            "resolved at",
+            "this run",
+        ]);
         for (change, finding) in rows.iter().take(SHOWN_MAX) {
             table.add_row(cells(finding, change));
         }
@@ -124,8 +144,15 @@ fn screen(report: &Report) -> String {
     text.push_str(&format!(
         "{} open. This run: {} opened, {} reopened, {} changed, {} resolved, {} excepted, {} retracted. \
          As of {}, lake version {}.\n",
-        report.open.len(), count(Change::Opened), count(Change::Reopened), count(Change::Updated), count(Change::Resolved),
-        count(Change::Excepted), count(Change::Retracted), time::format(report.as_of), report.version,
+        report.open.len(),
+        count(Change::Opened),
+        count(Change::Reopened),
+        count(Change::Updated),
+        count(Change::Resolved),
+        count(Change::Excepted),
+        count(Change::Retracted),
+        time::format(report.as_of),
+        report.version,
     ));
     if !report.recorded {
         text.push_str("A look at the past: the findings log was left as it is.\n");

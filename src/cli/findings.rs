@@ -156,15 +156,22 @@ async fn show(finding: &Finding, lake: &Lake, global: &Global) -> anyhow::Result
         line(name, &output::text(value));
     }
     if let Ok(detector) = catalog.find(&verdict.detector) {
-        text.push_str(&format!("\n{}\n\n{}\n\nWhat to do:\n", detector.header.summary, detector.header.rationale.trim()));
+        text.push_str(&format!(
+            "\n{}\n\n{}\n\nWhat to do:\n",
+            detector.header.summary,
+            detector.header.rationale.trim()
+        ));
         for (number, step) in detector.header.response.iter().enumerate() {
             text.push_str(&format!("  {}. {step}\n", number + 1));
         }
         text.push_str(&format!("\nThe rule as SQL: {} (tokentrail detectors show {})\n", detector.file, detector.id));
     }
-    if let Some((column, Value::String(id))) = verdict.key.iter().find(|(name, _)| {
-        ["grant_id", "host_id", "device_id", "subject_id"].contains(&name.as_str())
-    }).map(|_| subject_of(&verdict.key)) {
+    if let Some((column, Value::String(id))) = verdict
+        .key
+        .iter()
+        .find(|(name, _)| ["grant_id", "host_id", "device_id", "subject_id"].contains(&name.as_str()))
+        .map(|_| subject_of(&verdict.key))
+    {
         text.push_str(&events(lake, column, id).await.context("reading the events")?);
     }
     let mut out = io::stdout().lock();
@@ -183,7 +190,8 @@ async fn events(lake: &Lake, column: &str, id: &str) -> anyhow::Result<String> {
     let state = lake.events().refresh().await?;
     let files = query::events(lake, &context, state.files.values().cloned().collect())?;
     views::replace(&context, "events", files)?;
-    let columns = "event_time, action, outcome, token_kind, subject_id, client_id, device_id, host_id, os_user, ip, project_id";
+    let columns =
+        "event_time, action, outcome, token_kind, subject_id, client_id, device_id, host_id, os_user, ip, project_id";
     let sql = format!(
         "SELECT DISTINCT {columns} FROM events WHERE {column} = $id AND class IN ('token', 'context') \
          ORDER BY {columns} LIMIT {}",
@@ -195,14 +203,17 @@ async fn events(lake: &Lake, column: &str, id: &str) -> anyhow::Result<String> {
     let all: Vec<Map<String, Value>> = output::objects(&rows.batches).collect();
     let more = if all.len() > EVENTS_SHOWN { "The first events" } else { "Events" };
     // Columns that say nothing here only take room.
-    let used: Vec<&str> = columns.split(", ").filter(|c| all.iter().any(|row| row.get(*c).is_some_and(|v| !v.is_null()))).collect();
-    let narrowed = all.iter().take(EVENTS_SHOWN).map(|row| {
-        used.iter().map(|c| ((*c).to_owned(), row.get(*c).cloned().unwrap_or(Value::Null))).collect()
-    });
+    let used: Vec<&str> =
+        columns.split(", ").filter(|c| all.iter().any(|row| row.get(*c).is_some_and(|v| !v.is_null()))).collect();
+    let narrowed = all
+        .iter()
+        .take(EVENTS_SHOWN)
+        .map(|row| used.iter().map(|c| ((*c).to_owned(), row.get(*c).cloned().unwrap_or(Value::Null))).collect());
     let shown = table(used.iter().copied(), narrowed);
     let quoted = id.replace('\'', "''");
     Ok(format!(
         "\n{more} with {column} {}:\n{shown}\n\nTo go on:\n  tokentrail query \"SELECT * FROM token_events WHERE {column} = '{}' ORDER BY event_time\"\n",
-        printable(id), printable(&quoted)
+        printable(id),
+        printable(&quoted)
     ))
 }

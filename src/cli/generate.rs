@@ -61,7 +61,8 @@ pub fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     // Both files are opened before the work starts: a bad path fails at once.
     let create = |path: &PathBuf| File::create(path).with_context(|| format!("cannot write {}", path.display()));
     let truth = args.truth.as_ref().map(create).transpose()?;
-    let out: Box<dyn Write> = if args.out.as_os_str() == "-" { Box::new(io::stdout().lock()) } else { Box::new(create(&args.out)?) };
+    let out: Box<dyn Write> =
+        if args.out.as_os_str() == "-" { Box::new(io::stdout().lock()) } else { Box::new(create(&args.out)?) };
     let mut generator = Generator::new(&Options { events, seed, shape, shuffle, broken, ..Options::default() });
     let lines = match generator.write_to(out) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS), // the reader has enough

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use crate::ingest::{self, Options, Progress, Summary};
 use crate::lake::Lake;
 use crate::source::file::FileSource;
 use crate::source::kafka::{KafkaOptions, KafkaSource, Positions};
-use crate::source::{Source, SourceId};
+use crate::source::{Polled, Source, SourceId};
 
 /// Arguments of `ingest`.
 #[derive(clap::Args, Clone, Debug)]
@@ -44,6 +44,9 @@ pub struct Args {
     /// Kafka: stop at the end offsets seen at the start (files always end)
     #[arg(long)]
     pub once: bool,
+    /// Read and count, store nothing: how fast the source is by itself
+    #[arg(long)]
+    pub discard: bool,
     /// Keep the original bytes of accepted records beside the columns
     #[arg(long, env = "TOKENTRAIL_KEEP_RAW", default_value_t = true, action = clap::ArgAction::Set)]
     pub keep_raw: bool,
@@ -86,11 +89,17 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let summary = match kafka {
         Some(kafka) => {
             let mut source = KafkaSource::open(kafka, positions(&lake)).await?;
+            if args.discard {
+                return discard(&mut source).await;
+            }
             watched(&lake, &mut source, &options, global).await?
         }
         None => {
             let state = lake.events().refresh().await?;
             let mut source = FileSource::open(&args.from, state.positions.clone())?;
+            if args.discard {
+                return discard(&mut source).await;
+            }
             watched(&lake, &mut source, &options, global).await?
         }
     };
@@ -98,8 +107,27 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Reads a source to its end.
+async fn discard(source: &mut dyn Source) -> anyhow::Result<ExitCode> {
+    let (mut records, started) = (0, Instant::now());
+    loop {
+        match source.next().await? {
+            Polled::Chunk(chunk) => records += chunk.records.len(),
+            Polled::End => break,
+            Polled::Assigned(_) | Polled::Revoked(_) => {}
+        }
+    }
+    println!("{}", serde_json::json!({"records": records, "seconds": started.elapsed().as_secs_f64()}));
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Ingests under a progress bar, until the end or a signal.
-pub async fn watched(lake: &Lake, source: &mut dyn Source, options: &Options, global: &Global) -> anyhow::Result<Summary> {
+pub async fn watched(
+    lake: &Lake,
+    source: &mut dyn Source,
+    options: &Options,
+    global: &Global,
+) -> anyhow::Result<Summary> {
     let (stop, stopped) = watch::channel(false);
     let (progress, seen) = watch::channel(Progress::default());
     let signals = tokio::spawn(async move {
@@ -137,7 +165,8 @@ fn positions(lake: &Lake) -> Positions {
 fn kafka_options(args: &Args) -> anyhow::Result<KafkaOptions> {
     let mut options = KafkaOptions { topics: args.topic.clone(), once: args.once, ..KafkaOptions::default() };
     let mut set = |line: &str, place: &str| -> anyhow::Result<()> {
-        let (name, value) = line.split_once('=').with_context(|| format!("{place}: {:?} is not NAME=VALUE", line.split(' ').next()))?;
+        let (name, value) =
+            line.split_once('=').with_context(|| format!("{place}: {:?} is not NAME=VALUE", line.split(' ').next()))?;
         options.properties.insert(name.trim().to_owned(), value.trim().to_owned());
         Ok(())
     };
@@ -147,7 +176,9 @@ fn kafka_options(args: &Args) -> anyhow::Result<KafkaOptions> {
     }
     if let Some(path) = &args.properties_file {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.trim_start().starts_with('#')) {
+        for (number, line) in
+            text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.trim_start().starts_with('#'))
+        {
             set(line, &format!("{}:{}", path.display(), number + 1))?;
         }
     }

@@ -28,6 +28,9 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let lake = Lake::open(&global.lake).await?;
     let done = maintenance::compact(lake.events(), Some(min_files)).await?;
     maintenance::checkpoint(lake.events()).await?;
-    println!("{} files became {}, {} rows rewritten; checkpoint written.", done.files_before, done.files_after, done.rows);
+    println!(
+        "{} files became {}, {} rows rewritten; checkpoint written.",
+        done.files_before, done.files_after, done.rows
+    );
     Ok(ExitCode::SUCCESS)
 }

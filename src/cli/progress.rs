@@ -52,7 +52,12 @@ fn line(progress: &Progress) -> String {
     let Progress { summary, lag } = progress;
     let rate = summary.records as f64 / summary.seconds.max(0.001);
     let lag = lag.map(|lag| format!(", {} behind", HumanCount(lag))).unwrap_or_default();
-    format!("{} records, {}/s, {} rejected{lag}", HumanCount(summary.records), HumanCount(rate as u64), HumanCount(summary.rejected))
+    format!(
+        "{} records, {}/s, {} rejected{lag}",
+        HumanCount(summary.records),
+        HumanCount(rate as u64),
+        HumanCount(summary.rejected)
+    )
 }
 
 /// A finished ingest in words.
@@ -61,12 +66,21 @@ pub fn sentence(summary: &Summary) -> String {
     if records == 0 {
         return format!("Nothing new: the lake stays at version {committed_version}.");
     }
-    let mut parts = vec![format!("{} token events", HumanCount(events)), format!("{} context events", HumanCount(context))];
+    let mut parts =
+        vec![format!("{} token events", HumanCount(events)), format!("{} context events", HumanCount(context))];
     for (count, what) in [(rejected, "rejected"), (duplicates, "repeats left out"), (skipped, "empty")] {
         if count > 0 {
             parts.push(format!("{} {what}", HumanCount(count)));
         }
     }
-    let took = if seconds < 10.0 { format!("{seconds:.1} s") } else { HumanDuration(Duration::from_secs_f64(seconds)).to_string() };
-    format!("{} records in {took}: {}. The lake is at version {committed_version}.", HumanCount(records), parts.join(", "))
+    let took = if seconds < 10.0 {
+        format!("{seconds:.1} s")
+    } else {
+        HumanDuration(Duration::from_secs_f64(seconds)).to_string()
+    };
+    format!(
+        "{} records in {took}: {}. The lake is at version {committed_version}.",
+        HumanCount(records),
+        parts.join(", ")
+    )
 }

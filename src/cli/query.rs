@@ -105,10 +105,7 @@ pub(super) fn print(rows: &Rows, how: Output) -> io::Result<()> {
 }
 
 /// Rows as a table as wide as the terminal.
-pub(super) fn table<'n>(
-    names: impl Iterator<Item = &'n str>,
-    rows: impl Iterator<Item = Map<String, Value>>,
-) -> Table {
+pub(super) fn table<'n>(names: impl Iterator<Item = &'n str>, rows: impl Iterator<Item = Map<String, Value>>) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(names);

@@ -36,9 +36,18 @@ pub async fn run(_args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["source", "first", "next", "repeats", "skipped", "missing"]);
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header(["source", "first", "next", "repeats", "skipped", "missing"]);
     for p in &positions {
-        table.add_row([p.source.clone(), p.first.to_string(), p.next.to_string(), p.repeats.to_string(), p.skips.to_string(), p.missing.to_string()]);
+        table.add_row([
+            p.source.clone(),
+            p.first.to_string(),
+            p.next.to_string(),
+            p.repeats.to_string(),
+            p.skips.to_string(),
+            p.missing.to_string(),
+        ]);
     }
     println!("{table}");
     let rows: u64 = state.files.values().map(|f| f.rows).sum();
@@ -49,7 +58,8 @@ pub async fn run(_args: Args, global: &Global) -> anyhow::Result<ExitCode> {
 
 /// The positions kept in the lake, the counts beside them put together.
 fn positions(kept: &BTreeMap<String, i64>) -> Vec<Position> {
-    let names = kept.keys().filter(|name| !name.contains('#') && name.contains(':'));
+    const BESIDE: [&str; 5] = ["#first", "#repeats", "#skips", "#missing", "#prefix"];
+    let names = kept.keys().filter(|name| !BESIDE.iter().any(|suffix| name.ends_with(suffix)));
     let count = |name: &str, what: &str| kept.get(&format!("{name}#{what}")).copied().unwrap_or(0);
     let position = |name: &String| Position {
         source: name.clone(),

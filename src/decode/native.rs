@@ -262,15 +262,24 @@ mod tests {
             (&long, "subject.id: 1048576 bytes long"),
         ] {
             let reason = reason(record.as_bytes());
-            assert!(reason.contains(part) && !reason.starts_with("accepted"), "{} -> {reason}", &record[..record.len().min(90)]);
+            assert!(
+                reason.contains(part) && !reason.starts_with("accepted"),
+                "{} -> {reason}",
+                &record[..record.len().min(90)]
+            );
         }
         assert!(reason(b"{\"event_time\":\"2026-11-01T12:00:00Z\",\"action\":\"\xff\"}").contains("not UTF-8"));
     }
 
     #[test]
     fn what_is_not_needed_is_left_null_with_a_note() {
-        let event = decode(br#"{"event_time":1793534400,"action":"issue","token":{"kind":"magic","expires_at":"never"}}"#).unwrap();
+        let event =
+            decode(br#"{"event_time":1793534400,"action":"issue","token":{"kind":"magic","expires_at":"never"}}"#)
+                .unwrap();
         assert_eq!((event.token_kind, event.expires_at), (None, None));
-        assert_eq!(event.decode_notes.as_deref(), Some("token.kind: unknown value \"magic\"; token.expires_at: \"never\" is no time"));
+        assert_eq!(
+            event.decode_notes.as_deref(),
+            Some("token.kind: unknown value \"magic\"; token.expires_at: \"never\" is no time")
+        );
     }
 }

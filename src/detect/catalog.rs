@@ -61,7 +61,8 @@ impl Catalog {
     pub fn load(folder: Option<&Path>) -> Result<Self, CatalogError> {
         let mut mistakes = Vec::new();
         let mut detectors: Vec<Detector> = Vec::new();
-        let built_in = BUILT_IN.iter().map(|(id, text)| (format!("queries/{id}.sql"), (*id).to_owned(), (*text).to_owned()));
+        let built_in =
+            BUILT_IN.iter().map(|(id, text)| (format!("queries/{id}.sql"), (*id).to_owned(), (*text).to_owned()));
         for (file, id, text) in built_in.chain(read(folder)?) {
             match Detector::parse(id, file, text) {
                 Ok(detector) => {

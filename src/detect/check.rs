@@ -18,7 +18,12 @@ use crate::query::{self, QueryError, views};
 const REQUIRED: [&str; 2] = ["violated_at", "resolved_at"];
 
 /// Plans a detector's SQL in a session, with `$as_of` and its parameters bound.
-pub async fn plan(context: &SessionContext, detector: &Detector, sql: &str, as_of: i64) -> Result<DataFrame, QueryError> {
+pub async fn plan(
+    context: &SessionContext,
+    detector: &Detector,
+    sql: &str,
+    as_of: i64,
+) -> Result<DataFrame, QueryError> {
     let mut values = vec![("as_of", views::timestamp(as_of))];
     for (name, param) in &detector.header.params {
         values.push((name.as_str(), value(name, param)?));
@@ -48,7 +53,9 @@ pub async fn mistakes(context: &SessionContext, detector: &Detector) -> Vec<Stri
     match plan(context, detector, &detector.sql, 0).await {
         Ok(frame) => {
             found.extend(columns(detector, &frame));
-            found.extend(volatile(frame.logical_plan()).map(|f| format!("{f} gives another answer each time: use $as_of")));
+            found.extend(
+                volatile(frame.logical_plan()).map(|f| format!("{f} gives another answer each time: use $as_of")),
+            );
         }
         Err(error) => found.push(error.to_string()),
     }
@@ -59,7 +66,9 @@ pub async fn mistakes(context: &SessionContext, detector: &Detector) -> Vec<Stri
                 if frame.schema().field_with_unqualified_name("grant_id").is_err() {
                     found.push("nominate: it gives no column grant_id".to_owned());
                 }
-                found.extend(volatile(frame.logical_plan()).map(|f| format!("nominate: {f} gives another answer each time")));
+                found.extend(
+                    volatile(frame.logical_plan()).map(|f| format!("nominate: {f} gives another answer each time")),
+                );
             }
             Err(error) => found.push(format!("nominate: {error}")),
         }

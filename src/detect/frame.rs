@@ -63,7 +63,8 @@ impl<'p> Frame<'p> {
         let mut sources = Sources { lake, state, context: &context, events: &events, as_of, all_again: full };
         let dirty = if full { Vec::new() } else { sources.dirty(&folds).await? };
         sources.all_again |= dirty.len() > LOOKUP_MAX;
-        let dirty_rows = if sources.all_again || dirty.is_empty() { None } else { Some(sources.rows_of(&dirty, &[]).await?) };
+        let dirty_rows =
+            if sources.all_again || dirty.is_empty() { None } else { Some(sources.rows_of(&dirty, &[]).await?) };
         for fold in &folds {
             let parts = sources.parts(fold, &dirty, dirty_rows.as_ref()).await?;
             tables.push((format!("{}_parts", fold.name), parts));
@@ -156,7 +157,8 @@ impl<'p> Frame<'p> {
             limit(&context, "grants_fold").await?;
         }
         self.register(&context, "lifetimes").await?;
-        for (name, sql) in [("grants", policy_views::grants(self.policy)), ("hosts", policy_views::hosts(self.policy))] {
+        for (name, sql) in [("grants", policy_views::grants(self.policy)), ("hosts", policy_views::hosts(self.policy))]
+        {
             let frame = views::bind(context.sql(&sql).await?, Some(self.as_of))?;
             views::replace(&context, name, frame.into_view())?;
         }
@@ -183,7 +185,8 @@ impl<'p> Frame<'p> {
     /// Tokens that stand alone on some event and belong to one of these grants.
     async fn tokens_of(&self, grants: &[String]) -> Result<Vec<String>, QueryError> {
         let aliases = self.wide.table("aliases").await?;
-        let wanted = aliases.filter(col("family_id").in_list(literals(grants), false))?.select(vec![col("token_id")])?;
+        let wanted =
+            aliases.filter(col("family_id").in_list(literals(grants), false))?.select(vec![col("token_id")])?;
         texts(&wanted.collect().await?)
     }
 }
@@ -204,7 +207,8 @@ impl Sources<'_> {
     async fn dirty(&self, folds: &[Fold]) -> Result<Vec<String>, QueryError> {
         let Some(grants) = folds.iter().find(|f| f.name == "grants") else { return Ok(Vec::new()) };
         let parts = Store::new(self.lake, self.context)?.parts(grants, self.state).await?;
-        let after = self.context.read_table(parts)?.filter(col("last_event_at").gt(lit(views::timestamp(self.as_of))))?;
+        let after =
+            self.context.read_table(parts)?.filter(col("last_event_at").gt(lit(views::timestamp(self.as_of))))?;
         let some = after.select(vec![col("grant_id")])?.distinct()?.limit(0, Some(LOOKUP_MAX + 1))?;
         texts(&some.collect().await?)
     }
@@ -269,7 +273,11 @@ async fn folded(
 }
 
 /// Events up to a moment, without what is large and decides nothing.
-fn up_to(context: &SessionContext, files: Arc<dyn TableProvider>, as_of: i64) -> Result<Arc<dyn TableProvider>, QueryError> {
+fn up_to(
+    context: &SessionContext,
+    files: Arc<dyn TableProvider>,
+    as_of: i64,
+) -> Result<Arc<dyn TableProvider>, QueryError> {
     let wanted: Vec<Expr> = COLUMNS.iter().filter(|c| !LEFT_OUT.contains(&c.name)).map(|c| column(c.name)).collect();
     let last_day = i32::try_from(as_of.div_euclid(crate::event::time::DAY)).unwrap_or(i32::MAX);
     let until = column("event_time")
@@ -312,7 +320,8 @@ fn literals(texts: &[String]) -> Vec<Expr> {
 fn names(column: &str, texts: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
     let schema = Arc::new(Schema::new(vec![Field::new(column, DataType::Utf8View, true)]));
     let array = StringViewArray::from_iter_values(texts);
-    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(array)]).map_err(datafusion::common::DataFusionError::from)?;
+    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(array)])
+        .map_err(datafusion::common::DataFusionError::from)?;
     Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
 }
 

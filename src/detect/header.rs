@@ -107,8 +107,22 @@ pub struct Header {
 }
 
 const KEYS: &[&str] = &[
-    "title", "severity", "status", "kind", "summary", "rationale", "false_positives", "response", "key", "reads", "every",
-    "nominate", "ticking", "resolved_when_gone", "controls", "params",
+    "title",
+    "severity",
+    "status",
+    "kind",
+    "summary",
+    "rationale",
+    "false_positives",
+    "response",
+    "key",
+    "reads",
+    "every",
+    "nominate",
+    "ticking",
+    "resolved_when_gone",
+    "controls",
+    "params",
 ];
 const CONTROLS: &[&str] = &["csf", "nhi", "attack", "nist_800_53"];
 const PARAM: &[&str] = &["type", "default", "help"];
@@ -214,8 +228,12 @@ SELECT 1
     fn mistakes_name_file_line_and_nearest_key() {
         for (from, to, want) in [
             ("severity =", "severty =", "d.sql:3: unknown key \"severty\" in the header; did you mean \"severity\"?"),
-            ("csf =", "cfs =", "d.sql:13: unknown key \"cfs\" in [controls]; did you mean \"csf\"?"),
-            ("default = 1", "defalt = 1", "d.sql:16: unknown key \"defalt\" in [params.min_count]; did you mean \"default\"?"),
+            ("csf =", "cfs =", "d.sql:13: unknown key \"cfs\" in [controls]; the nearest is \"csf\""),
+            (
+                "default = 1",
+                "defalt = 1",
+                "d.sql:16: unknown key \"defalt\" in [params.min_count]; did you mean \"default\"?",
+            ),
             ("\"high\"", "\"hihg\"", "d.sql:3: severity \"hihg\"; expected one of low, medium, high, critical"),
             ("title = \"T\"", "", "missing field `title`"),
             ("\"T\"", "\"T", "d.sql:2: "),

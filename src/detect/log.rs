@@ -45,16 +45,37 @@ fn number(name: &str) -> Field {
 
 static FINDINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
-        text("finding_id"), text("detector"), text("change"), text("state"), text("severity"), text("key"),
-        time("violated_at"), time("resolved_at"), time("first_detected_at"), text("evidence"), number("version"),
-        text("policy_hash"), text("queries_hash"), time("as_of"), time("at"), text("run_id"), number("sequence"),
+        text("finding_id"),
+        text("detector"),
+        text("change"),
+        text("state"),
+        text("severity"),
+        text("key"),
+        time("violated_at"),
+        time("resolved_at"),
+        time("first_detected_at"),
+        text("evidence"),
+        number("version"),
+        text("policy_hash"),
+        text("queries_hash"),
+        time("as_of"),
+        time("at"),
+        text("run_id"),
+        number("sequence"),
     ]))
 });
 
 static RUNS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
-        text("run_id"), time("as_of"), time("at"), number("version"), text("positions"), text("policy_hash"),
-        text("policy"), text("queries_hash"), text("outcomes"),
+        text("run_id"),
+        time("as_of"),
+        time("at"),
+        number("version"),
+        text("positions"),
+        text("policy_hash"),
+        text("policy"),
+        text("queries_hash"),
+        text("outcomes"),
     ]))
 });
 
@@ -159,7 +180,12 @@ pub async fn present(lake: &Lake) -> Result<Vec<Finding>, QueryError> {
     Ok(findings)
 }
 
-async fn register_table(context: &SessionContext, table: &Table, name: &str, schema: &SchemaRef) -> Result<i64, QueryError> {
+async fn register_table(
+    context: &SessionContext,
+    table: &Table,
+    name: &str,
+    schema: &SchemaRef,
+) -> Result<i64, QueryError> {
     let state = table.refresh().await?;
     query::know_store(context, table);
     let files = Files::new(table, schema.clone(), &[], state.files.values().cloned().collect())?;
@@ -175,8 +201,7 @@ fn changes(run: &Run, transitions: &[Transition], sequence: i64) -> Result<Recor
     let texts = |of: &dyn Fn(&Transition) -> String| -> ArrayRef {
         Arc::new(StringViewArray::from_iter_values(transitions.iter().map(of)))
     };
-    let moments =
-        |of: &dyn Fn(&Transition) -> Option<i64>| -> ArrayRef { times(transitions.iter().map(of).collect()) };
+    let moments = |of: &dyn Fn(&Transition) -> Option<i64>| -> ArrayRef { times(transitions.iter().map(of).collect()) };
     let numbers = |n: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![n; transitions.len()])) };
     let object = |map: &Map<String, Value>| serde_json::to_string(map).unwrap_or_default();
     let columns = vec![

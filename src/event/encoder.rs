@@ -277,7 +277,8 @@ impl Encoder {
     /// The rows, in the order they were added.
     pub fn finish(mut self) -> Result<Rows, ArrowError> {
         let buffers = [self.arena.chunk, Buffer::from_vec(self.arena.made)];
-        let mut arrays: HashMap<&str, ArrayRef> = TEXTS.into_iter().zip(self.texts.into_iter().map(|t| t.text(&buffers))).collect();
+        let mut arrays: HashMap<&str, ArrayRef> =
+            TEXTS.into_iter().zip(self.texts.into_iter().map(|t| t.text(&buffers))).collect();
         let scopes = ListArray::try_new(
             Arc::new(Field::new("element", DataType::Utf8View, true)),
             OffsetBuffer::new(ScalarBuffer::from(self.scope_ends)),

@@ -82,7 +82,8 @@ impl Buffer {
             if position.offset < expected {
                 continue;
             }
-            let share = self.batch.shares.entry(id.clone()).or_insert_with(|| Share { from: expected, ..Share::default() });
+            let share =
+                self.batch.shares.entry(id.clone()).or_insert_with(|| Share { from: expected, ..Share::default() });
             share.missing += (position.offset - expected) as u64;
             share.to = position.offset + 1;
             share.records += 1;
@@ -129,7 +130,10 @@ impl Chosen<'_> {
 
     /// Identities of all rows kept.
     pub fn identities(&self) -> impl Iterator<Item = Identity> {
-        self.batches.iter().zip(&self.keep).flat_map(|(rows, keep)| keep.iter().filter_map(|row| rows.identities[*row as usize]))
+        self.batches
+            .iter()
+            .zip(&self.keep)
+            .flat_map(|(rows, keep)| keep.iter().filter_map(|row| rows.identities[*row as usize]))
     }
 }
 
@@ -137,8 +141,13 @@ impl Batch {
     /// Chooses the rows to write: all but repeats of each other and of what is stored.
     pub fn choose(&self, recent: &Recent) -> Chosen<'_> {
         let keep = vec![Vec::new(); self.chunks.len()];
-        let mut chosen =
-            Chosen { batches: &self.chunks, keep, advances: Vec::new(), marks: &self.marks, summary: Summary::default() };
+        let mut chosen = Chosen {
+            batches: &self.chunks,
+            keep,
+            advances: Vec::new(),
+            marks: &self.marks,
+            summary: Summary::default(),
+        };
         let mut here: HashMap<u64, [u8; 16], std::hash::BuildHasherDefault<super::recent::Ready>> = HashMap::default();
         let summary = &mut chosen.summary;
         // In a fixed order, so that of two repeats the same one stays, whatever the map's order is.

@@ -7,8 +7,8 @@ use arrow::buffer::Buffer;
 use arrow::error::ArrowError;
 
 use crate::decode::{self, Format};
-use crate::event::{Action, Event};
 use crate::event::encoder::{Encoder, Origin, Original, Rows};
+use crate::event::{Action, Event};
 use crate::source::{Body, Chunk, SourceId};
 
 /// A decoded chunk.
@@ -40,7 +40,12 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
     let mut event = Event::new(0, Action::Other);
     for record in &records {
         let source = &sources[record.source];
-        let origin = Origin { topic: &source.topic, partition: source.partition, offset: record.offset, received_at: record.received_at };
+        let origin = Origin {
+            topic: &source.topic,
+            partition: source.partition,
+            offset: record.offset,
+            received_at: record.received_at,
+        };
         let before = encoder.len();
         match &record.body {
             Body::Skip => {}

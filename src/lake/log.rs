@@ -147,7 +147,8 @@ impl State {
     /// The text of the line that is no action.
     pub fn apply(&mut self, lines: &[u8]) -> Result<(), String> {
         for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            let line: Line = serde_json::from_slice(line).map_err(|e| format!("{e}: {}", String::from_utf8_lossy(&line[..line.len().min(200)])))?;
+            let line: Line = serde_json::from_slice(line)
+                .map_err(|e| format!("{e}: {}", String::from_utf8_lossy(&line[..line.len().min(200)])))?;
             self.apply_line(line);
         }
         Ok(())

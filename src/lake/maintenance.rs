@@ -102,13 +102,15 @@ async fn replace(table: &Table, files: &[DataFile]) -> Result<bool, LakeError> {
         partition_values: Some(f.partition_values.clone()),
         size: Some(f.bytes as i64),
     });
-    let commit = Commit { operation: "OPTIMIZE", adds: vec![add], removes: removes.collect(), positions: BTreeMap::new() };
-    let committed = table
-        .commit(commit, |state, commit| {
-            if commit.removes.iter().all(|r| state.files.contains_key(&r.path)) { Ok(()) } else { Err(()) }
-        })
-        .await?
-        .is_ok();
+    let commit =
+        Commit { operation: "OPTIMIZE", adds: vec![add], removes: removes.collect(), positions: BTreeMap::new() };
+    let committed =
+        table
+            .commit(commit, |state, commit| {
+                if commit.removes.iter().all(|r| state.files.contains_key(&r.path)) { Ok(()) } else { Err(()) }
+            })
+            .await?
+            .is_ok();
     if !committed {
         // Ours belongs to no version; leaving it would only cost space.
         let _ = table.store().delete(&path.as_str().into()).await;
@@ -127,9 +129,13 @@ fn merge(inputs: Vec<Bytes>) -> Result<(Vec<u8>, serde_json::Value), LakeError> 
     let mut keys = Vec::new();
     for (index, batch) in batches.iter().enumerate() {
         let (grants, times) = writer::order_columns(batch)?;
-        keys.extend(grants.iter().zip(times.iter()).enumerate().map(|(row, (grant, time))| {
-            (grant.map(str::to_owned), time, index, row)
-        }));
+        keys.extend(
+            grants
+                .iter()
+                .zip(times.iter())
+                .enumerate()
+                .map(|(row, (grant, time))| (grant.map(str::to_owned), time, index, row)),
+        );
     }
     keys.sort_unstable();
     let rows: Vec<_> = keys.into_iter().map(|(_, _, batch, row)| (batch, row)).collect();
@@ -167,5 +173,7 @@ pub async fn checkpoint(table: &Table) -> Result<(), LakeError> {
     let doing = || format!("writing a checkpoint of {}", table.url());
     let mut delta = deltalake::DeltaTable::new(table.log_store().clone());
     delta.load().await.map_err(|cause| LakeError::Delta { doing: doing(), cause })?;
-    deltalake::checkpoints::create_checkpoint(&delta, None).await.map_err(|cause| LakeError::Delta { doing: doing(), cause })
+    deltalake::checkpoints::create_checkpoint(&delta, None)
+        .await
+        .map_err(|cause| LakeError::Delta { doing: doing(), cause })
 }

@@ -40,7 +40,13 @@ impl Files {
         let folder = object_store::path::Path::from_url_path(table.url().path())
             .map_err(|e| DataFusionError::External(Box::new(e)))?
             .to_string();
-        Ok(Self { schema, partition_columns: partition_columns.iter().map(|c| (*c).to_owned()).collect(), store, folder, files })
+        Ok(Self {
+            schema,
+            partition_columns: partition_columns.iter().map(|c| (*c).to_owned()).collect(),
+            store,
+            folder,
+            files,
+        })
     }
 
     /// Which object store a session has to know to read these files.
@@ -88,11 +94,13 @@ impl TableProvider for Files {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let partition_fields = self.partition_columns.iter().map(|name| Ok(Arc::new(self.schema.field_with_name(name)?.clone())));
+        let partition_fields =
+            self.partition_columns.iter().map(|name| Ok(Arc::new(self.schema.field_with_name(name)?.clone())));
         let table_schema = TableSchema::builder(Arc::new(self.in_file()))
             .with_table_partition_cols(partition_fields.collect::<Result<Vec<_>>>()?)
             .build();
-        let mut source = ParquetSource::new(table_schema).with_table_parquet_options(session.table_options().parquet.clone());
+        let mut source =
+            ParquetSource::new(table_schema).with_table_parquet_options(session.table_options().parquet.clone());
         if let Some(filter) = conjunction(filters.to_vec()) {
             let schema = self.schema.as_ref().clone().to_dfschema()?;
             source = source.with_predicate(session.create_physical_expr(filter, &schema)?);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use deltalake::DeltaTableBuilder;
 use deltalake::kernel::transaction::TransactionError;
 use deltalake::kernel::{ArrayType, DataType, PrimitiveType, StructField, StructType};
 use deltalake::logstore::{CommitOrBytes, LogStoreRef};
-use deltalake::DeltaTableBuilder;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -86,7 +86,8 @@ impl Table {
             let doing = format!("making the folder {}", folder.display());
             std::fs::create_dir_all(&folder).map_err(|cause| LakeError::Io { doing, cause })?;
         }
-        let url = Url::parse(&format!("{location}/")).map_err(|e| LakeError::Location(location.clone(), e.to_string()))?;
+        let url =
+            Url::parse(&format!("{location}/")).map_err(|e| LakeError::Location(location.clone(), e.to_string()))?;
         let store = DeltaTableBuilder::from_url(url.clone())
             .and_then(|b| b.build_storage())
             .map_err(|cause| LakeError::Delta { doing: format!("opening {url}"), cause })?;
@@ -155,12 +156,17 @@ impl Table {
 
     /// Files that the commits after `version`, up to `until`, brought new rows in; `None` if the log does not reach back
     /// to it, or if one of the commits took rows away.
-    pub async fn added_between(&self, version: i64, until: i64) -> Result<Option<Vec<super::log::DataFile>>, LakeError> {
+    pub async fn added_between(
+        &self,
+        version: i64,
+        until: i64,
+    ) -> Result<Option<Vec<super::log::DataFile>>, LakeError> {
         let mut files = Vec::new();
         for version in version + 1..=until {
             let Some(lines) = self.commit_entry(version).await? else { return Ok(None) };
             for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-                let line: Line = serde_json::from_slice(line).map_err(|e| LakeError::Log(self.url.to_string(), e.to_string()))?;
+                let line: Line =
+                    serde_json::from_slice(line).map_err(|e| LakeError::Log(self.url.to_string(), e.to_string()))?;
                 if line.remove.is_some_and(|r| r.data_change) {
                     return Ok(None);
                 }
@@ -222,7 +228,9 @@ impl Table {
 
     /// Local files are not synced by the object store; a log entry that outlives a power cut must be whole.
     fn sync_log_entry(&self, version: i64) {
-        if self.url.scheme() == "file" && let Ok(folder) = self.url.to_file_path() {
+        if self.url.scheme() == "file"
+            && let Ok(folder) = self.url.to_file_path()
+        {
             let log = folder.join("_delta_log");
             for path in [log.join(format!("{version:020}.json")), log] {
                 if let Err(error) = std::fs::File::open(&path).and_then(|f| f.sync_all()) {
@@ -244,7 +252,11 @@ impl Table {
         let until = until.unwrap_or(i64::MAX);
         let versions = |suffix: &str| -> Option<(i64, Path)> {
             let of = |name: &str| name.strip_suffix(suffix).filter(|v| v.len() == 20)?.parse::<i64>().ok();
-            listed.iter().filter_map(|m| Some((of(m.location.filename()?)?, m.location.clone()))).filter(|(v, _)| *v <= until).max()
+            listed
+                .iter()
+                .filter_map(|m| Some((of(m.location.filename()?)?, m.location.clone())))
+                .filter(|(v, _)| *v <= until)
+                .max()
         };
         let mut state = State { version: -1, ..State::default() };
         if let Some((version, path)) = versions(".checkpoint.parquet") {
@@ -310,7 +322,11 @@ fn lines(commit: &Commit) -> Result<Bytes, LakeError> {
         "isBlindAppend": commit.removes.is_empty(), "engineInfo": ENGINE,
     });
     let mut lines = vec![Line { commit_info: Some(info), ..Line::default() }];
-    let txn = |(app_id, version): (&String, &i64)| Txn { app_id: app_id.clone(), version: *version, last_updated: Some(now_ms) };
+    let txn = |(app_id, version): (&String, &i64)| Txn {
+        app_id: app_id.clone(),
+        version: *version,
+        last_updated: Some(now_ms),
+    };
     lines.extend(commit.positions.iter().map(|p| Line { txn: Some(txn(p)), ..Line::default() }));
     lines.extend(commit.removes.iter().map(|r| Line { remove: Some(r.clone()), ..Line::default() }));
     lines.extend(commit.adds.iter().map(|a| Line { add: Some(a.clone()), ..Line::default() }));

@@ -57,7 +57,8 @@ pub async fn write(table: &Table, batches: &[Rows], keep: &[Vec<u32>]) -> Result
     }
     let mut adds = Vec::new();
     while let Some(done) = writes.join_next().await {
-        let (table, partition, stats, bytes) = done.map_err(|e| LakeError::Log(table.url().to_string(), e.to_string()))??;
+        let (table, partition, stats, bytes) =
+            done.map_err(|e| LakeError::Log(table.url().to_string(), e.to_string()))??;
         let values = partition_values(partition.class(), &time::date(i64::from(partition.date) * time::DAY));
         adds.push(store(&table, bytes, values, stats, true).await?);
     }
@@ -108,10 +109,13 @@ fn sorted_keys(batches: &[Rows], keep: &[Vec<u32>]) -> Result<Vec<Key>, LakeErro
 }
 
 /// The columns rows are ordered by.
-pub fn order_columns(batch: &RecordBatch) -> Result<(StringViewArray, arrow::array::TimestampMicrosecondArray), LakeError> {
+pub fn order_columns(
+    batch: &RecordBatch,
+) -> Result<(StringViewArray, arrow::array::TimestampMicrosecondArray), LakeError> {
     let missing = || LakeError::Log("batch".into(), "grant_id or event_time is missing".into());
     let grant = batch.column_by_name("grant_id").and_then(|c| c.as_string_view_opt().cloned()).ok_or_else(missing)?;
-    let times = batch.column_by_name("event_time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>().cloned());
+    let times =
+        batch.column_by_name("event_time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>().cloned());
     Ok((grant, times.ok_or_else(missing)?))
 }
 
@@ -124,7 +128,11 @@ fn prefix(text: &[u8]) -> u128 {
 }
 
 fn encode(batch: &RecordBatch) -> Result<Vec<u8>, LakeError> {
-    let mut writer = ArrowWriter::try_new(Vec::with_capacity(batch.num_rows() * 128), batch.schema(), Some(properties(batch, batch.num_rows())))?;
+    let mut writer = ArrowWriter::try_new(
+        Vec::with_capacity(batch.num_rows() * 128),
+        batch.schema(),
+        Some(properties(batch, batch.num_rows())),
+    )?;
     writer.write(batch)?;
     Ok(writer.into_inner()?)
 }
@@ -166,7 +174,8 @@ pub fn properties(like: &RecordBatch, rows: usize) -> WriterProperties {
 fn repeats(text: &StringViewArray) -> bool {
     const SAMPLE: usize = 1024;
     let step = (text.len() / SAMPLE).max(1);
-    let sample: Vec<&str> = (0..text.len()).step_by(step).filter(|i| text.is_valid(*i)).map(|i| text.value(i)).collect();
+    let sample: Vec<&str> =
+        (0..text.len()).step_by(step).filter(|i| text.is_valid(*i)).map(|i| text.value(i)).collect();
     let distinct: std::collections::HashSet<&str> = sample.iter().copied().collect();
     distinct.len() * 4 <= sample.len().max(1) * 3
 }
@@ -179,7 +188,13 @@ fn base_properties() -> parquet::file::properties::WriterPropertiesBuilder {
 }
 
 fn sorting() -> Option<Vec<SortingColumn>> {
-    let column = |name: &str| FILE_SCHEMA.index_of(name).ok().map(|i| SortingColumn { column_idx: i as i32, descending: false, nulls_first: true });
+    let column = |name: &str| {
+        FILE_SCHEMA.index_of(name).ok().map(|i| SortingColumn {
+            column_idx: i as i32,
+            descending: false,
+            nulls_first: true,
+        })
+    };
     ["grant_id", "event_time"].into_iter().map(column).collect()
 }
 
@@ -197,7 +212,9 @@ pub async fn store(
         .collect();
     let path = format!("{folder}part-{}.zstd.parquet", Uuid::new_v4());
     let size = bytes.len() as i64;
-    if table.url().scheme() == "file" && let Ok(root) = table.url().to_file_path() {
+    if table.url().scheme() == "file"
+        && let Ok(root) = table.url().to_file_path()
+    {
         let file = root.join(&path);
         let doing = format!("writing {}", file.display());
         tokio::task::spawn_blocking(move || write_synced(&file, &bytes))
@@ -210,7 +227,15 @@ pub async fn store(
         put.map_err(|cause| LakeError::Storage { doing: format!("writing {path}"), cause })?;
     }
     let modification_time = clock::now_micros() / 1000;
-    Ok(Add { path, partition_values, size, modification_time, data_change, stats: Some(stats.to_string()), deletion_vector: None })
+    Ok(Add {
+        path,
+        partition_values,
+        size,
+        modification_time,
+        data_change,
+        stats: Some(stats.to_string()),
+        deletion_vector: None,
+    })
 }
 
 fn write_synced(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -239,7 +264,9 @@ pub async fn write_plain(table: &Table, batch: RecordBatch) -> Result<Add, LakeE
 /// Delta's statistics of one file: counts, and bounds of the columns that may stand in the log.
 pub fn statistics(batch: &RecordBatch) -> Value {
     let (mut lowest, mut highest, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for column in columns::ALL.iter().filter(|c| matches!(c.name, "event_time" | "received_at" | "partition" | "offset")) {
+    for column in
+        columns::ALL.iter().filter(|c| matches!(c.name, "event_time" | "received_at" | "partition" | "offset"))
+    {
         let Some(array) = batch.column_by_name(column.name) else { continue };
         nulls.insert(column.name.into(), json!(array.null_count()));
         let bounds = match column.kind {
@@ -247,7 +274,8 @@ pub fn statistics(batch: &RecordBatch) -> Value {
                 let array = array.as_primitive::<TimestampMicrosecondType>();
                 // Delta keeps milliseconds: the lower bound is rounded down, the upper one up.
                 let low = arrow::compute::min(array).map(|t| time::format(t.div_euclid(1000) * 1000));
-                low.zip(arrow::compute::max(array).map(|t| time::format((t + 999).div_euclid(1000) * 1000))).map(|(l, h)| (json!(l), json!(h)))
+                low.zip(arrow::compute::max(array).map(|t| time::format((t + 999).div_euclid(1000) * 1000)))
+                    .map(|(l, h)| (json!(l), json!(h)))
             }
             Kind::Int => {
                 let array = array.as_primitive::<Int32Type>();

@@ -55,8 +55,13 @@ mod tests {
     #[test]
     fn queries_pass_and_all_else_is_named() {
         for sql in [
-            "SELECT 1", "WITH a AS (SELECT 1) SELECT * FROM a;", "EXPLAIN SELECT 1", "EXPLAIN ANALYZE SELECT 1", "SHOW TABLES",
-            "DESCRIBE events", "VALUES (1)",
+            "SELECT 1",
+            "WITH a AS (SELECT 1) SELECT * FROM a;",
+            "EXPLAIN SELECT 1",
+            "EXPLAIN ANALYZE SELECT 1",
+            "SHOW TABLES",
+            "DESCRIBE events",
+            "VALUES (1)",
         ] {
             check(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
         }

@@ -38,7 +38,8 @@ pub const ALL: &[View] = &[
 ];
 
 /// Those that need nothing but `events`.
-pub const OF_EVENTS: &[&str] = &["aliases", "token_events", "context_events", "rejected", "offboardings", "device_losses"];
+pub const OF_EVENTS: &[&str] =
+    &["aliases", "token_events", "context_events", "rejected", "offboardings", "device_losses"];
 
 /// The view called `name`.
 pub fn find(name: &str) -> Option<&'static View> {

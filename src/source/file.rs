@@ -58,7 +58,10 @@ impl Source for FileSource {
     }
 
     async fn restart(&mut self, id: &Arc<SourceId>, _position: i64) -> Result<(), SourceError> {
-        Err(SourceError::Unusable(format!("{}: another process is ingesting this file; run the command again when it is done", id.topic)))
+        Err(SourceError::Unusable(format!(
+            "{}: another process is ingesting this file; run the command again when it is done",
+            id.topic
+        )))
     }
 }
 
@@ -76,7 +79,10 @@ fn expand(paths: &[PathBuf]) -> Result<VecDeque<PathBuf>, SourceError> {
             let mut found = Vec::new();
             walk(&canonical, &mut found).map_err(failed)?;
             if found.is_empty() {
-                return Err(SourceError::Unusable(format!("{}: no .ndjson, .jsonl, .json or .log file (or one of them with .gz or .zst) in this folder", path.display())));
+                return Err(SourceError::Unusable(format!(
+                    "{}: no .ndjson, .jsonl, .json or .log file (or one of them with .gz or .zst) in this folder",
+                    path.display()
+                )));
             }
             found.sort();
             files.extend(found);
@@ -119,14 +125,20 @@ fn unpacked(mut input: Box<dyn Read + Send>) -> std::io::Result<Box<dyn Read + S
     input.by_ref().take(4).read_to_end(&mut head)?;
     let whole = std::io::Cursor::new(head.clone()).chain(input);
     Ok(match head.as_slice() {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(std::io::BufReader::with_capacity(1 << 18, whole))),
+        [0x1f, 0x8b, ..] => {
+            Box::new(flate2::read::MultiGzDecoder::new(std::io::BufReader::with_capacity(1 << 18, whole)))
+        }
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::stream::read::Decoder::new(whole)?),
         _ => Box::new(whole),
     })
 }
 
 /// Reads one file from where the lake stands.
-fn read(path: &Path, positions: &BTreeMap<String, i64>, sender: &mpsc::Sender<Result<Polled, SourceError>>) -> Result<(), SourceError> {
+fn read(
+    path: &Path,
+    positions: &BTreeMap<String, i64>,
+    sender: &mpsc::Sender<Result<Polled, SourceError>>,
+) -> Result<(), SourceError> {
     let failed = |error| SourceError::File { path: path.display().to_string(), error };
     let from_stdin = path.as_os_str() == "-";
     let topic: Arc<str> = path.to_string_lossy().into();

@@ -10,6 +10,7 @@ mod poll;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -31,8 +32,10 @@ pub struct KafkaOptions {
 /// A member of a consumer group.
 pub struct KafkaSource {
     polled: mpsc::Receiver<Result<Polled, SourceError>>,
-    commands: std::sync::mpsc::Sender<Command>,
+    /// Closing it ends the thread.
+    commands: Option<std::sync::mpsc::Sender<Command>>,
     lag: Arc<AtomicI64>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl KafkaSource {
@@ -47,7 +50,7 @@ impl KafkaSource {
         let lag = Arc::new(AtomicI64::new(-1));
         let (ready, started) = tokio::sync::oneshot::channel();
         let thread_lag = lag.clone();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             let consumer = match consumer::connect(&options, positions) {
                 Ok(consumer) => consumer,
                 Err(error) => {
@@ -59,7 +62,7 @@ impl KafkaSource {
             poll::run(consumer, &options, &sender, &inbox, &thread_lag);
         });
         started.await.map_err(|_| SourceError::Kafka("the consumer's thread ended while connecting".into()))??;
-        Ok(Self { polled, commands, lag })
+        Ok(Self { polled, commands: Some(commands), lag, thread: Some(thread) })
     }
 }
 
@@ -74,14 +77,28 @@ impl Source for KafkaSource {
 
     async fn restart(&mut self, id: &Arc<SourceId>, position: i64) -> Result<(), SourceError> {
         let restart = Command::Restart(id.clone(), position);
-        self.commands.send(restart).map_err(|_| SourceError::Kafka("the consumer has ended".into()))
+        let sent = self.commands.as_ref().is_some_and(|commands| commands.send(restart).is_ok());
+        sent.then_some(()).ok_or_else(|| SourceError::Kafka("the consumer has ended".into()))
     }
 
     fn committed(&mut self, positions: &[(Arc<SourceId>, i64)]) {
-        let _ = self.commands.send(Command::Committed(positions.to_vec())); // for show only: see the module's first words
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(Command::Committed(positions.to_vec())); // for show only: see the module's first words
+        }
     }
 
     fn lag(&self) -> Option<u64> {
         u64::try_from(self.lag.load(Ordering::Relaxed)).ok()
+    }
+}
+
+impl Drop for KafkaSource {
+    /// Leaves the group, so that the next owner need not wait until the broker misses us.
+    fn drop(&mut self) {
+        self.commands = None;
+        self.polled.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // a panic of that thread was reported when it happened
+        }
     }
 }

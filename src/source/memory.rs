@@ -17,7 +17,11 @@ pub struct MemorySource {
 
 impl MemorySource {
     /// One stream per partition of `topic`; `None` is a tombstone. `position` tells where to start each.
-    pub fn new(topic: &str, partitions: Vec<Vec<Option<Vec<u8>>>>, position: impl Fn(&SourceId) -> Option<i64>) -> Self {
+    pub fn new(
+        topic: &str,
+        partitions: Vec<Vec<Option<Vec<u8>>>>,
+        position: impl Fn(&SourceId) -> Option<i64>,
+    ) -> Self {
         let mut assigned = Vec::new();
         let partitions = partitions.into_iter().enumerate().map(|(number, records)| {
             let id = Arc::new(SourceId { kind: "memory", topic: topic.into(), partition: number as i32 });
@@ -42,7 +46,8 @@ impl Source for MemorySource {
         if let Some(polled) = self.pending.pop_front() {
             return Ok(polled);
         }
-        let Some((id, records, next)) = self.partitions.iter_mut().find(|(_, records, next)| *next < records.len()) else {
+        let Some((id, records, next)) = self.partitions.iter_mut().find(|(_, records, next)| *next < records.len())
+        else {
             return Ok(Polled::End);
         };
         let mut chunk = Chunk::default();

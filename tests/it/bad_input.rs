@@ -19,13 +19,20 @@ async fn every_broken_record_becomes_a_row_that_names_the_field() {
         (b"{\"event_time\":\"2026-10-01T08:00:00Z\",\"action\":\"us\xff\"}".to_vec(), "not UTF-8"),
         (format!("{{{time},\"action\":\"use\",\"session\":\"a\0b\"}}").into_bytes(), "session"),
         (format!("{{{time},\"action\":\"use\",\"pad\":\"{}\"}}", "x".repeat(50 << 20)).into_bytes(), "record of 52428"),
-        (format!("{{{time},\"action\":\"use\",\"deep\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000)).into_bytes(), "nested deeper"),
+        (
+            format!("{{{time},\"action\":\"use\",\"deep\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000))
+                .into_bytes(),
+            "deep: nested deeper",
+        ),
         (format!("{{{time},\"action\":\"use\",\"action\":\"refresh\"}}").into_bytes(), "duplicate field `action`"),
         (format!("{{{time},\"action\":\"use\",\"token\":{{\"id\":[1]}}}}").into_bytes(), "token.id: invalid type"),
         (format!("{{{time},\"action\":\"teleport\"}}").into_bytes(), "action: unknown value \"teleport\""),
         (b"{\"action\":\"use\"}".to_vec(), "event_time: missing"),
         (b"{\"event_time\":\"1815-12-10T00:00:00Z\",\"action\":\"use\"}".to_vec(), "event_time"),
-        (format!("{{{time},\"action\":\"use\",\"subject\":{{\"id\":\"{}\"}}}}", "a".repeat(1 << 20)).into_bytes(), "subject.id: 1048576 bytes"),
+        (
+            format!("{{{time},\"action\":\"use\",\"subject\":{{\"id\":\"{}\"}}}}", "a".repeat(1 << 20)).into_bytes(),
+            "subject.id: 1048576 bytes",
+        ),
         (format!("\u{feff}{GOOD}").into_bytes(), "byte order mark"),
     ];
     let mut file = b"\xef\xbb\xbf".to_vec(); // a mark before the first record belongs to the file
@@ -93,7 +100,8 @@ fn a_full_disk_stops_with_a_message_and_leaves_the_lake_as_it_was() {
     let temp = TempLake::new();
     let place = temp.path("small");
     std::fs::create_dir(&place).unwrap();
-    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&place).output();
+    let mounted =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&place).output();
     if !mounted.is_ok_and(|m| m.status.success()) {
         eprintln!("not tested: mounting a small file system is not allowed here");
         return;
@@ -104,7 +112,8 @@ fn a_full_disk_stops_with_a_message_and_leaves_the_lake_as_it_was() {
     let ingest = ["--lake", &lake, "-o", "json", "ingest", "--from"];
     let first = tokentrail(&[&ingest[..], &[file.to_str().unwrap()]].concat());
     let mut dice = fastrand::Rng::with_seed(1);
-    let noise: Vec<String> = (0..20_000).map(|_| GOOD.replace("\"t\"", &format!("\"{:x}{:x}\"", dice.u64(..), dice.u64(..)))).collect();
+    let noise: Vec<String> =
+        (0..20_000).map(|_| GOOD.replace("\"t\"", &format!("\"{:x}{:x}\"", dice.u64(..), dice.u64(..)))).collect();
     let big = temp.path("big.ndjson");
     std::fs::write(&big, noise.join("\n")).unwrap();
     let second = tokentrail(&[&ingest[..], &[big.to_str().unwrap()]].concat());
@@ -126,7 +135,16 @@ fn kafka_that_is_not_there_or_refuses() {
     let Some(broker) = Broker::shared() else { return };
     fails(&[&kafka[..], &[&broker.bootstrap]].concat(), &["\"absent\" does not exist"]);
     if let Some(sasl) = &broker.sasl_bootstrap {
-        let wrong = ["-X", "security.protocol=SASL_PLAINTEXT", "-X", "sasl.mechanism=PLAIN", "-X", "sasl.username=tokentrail", "-X", "sasl.password=wrong"];
+        let wrong = [
+            "-X",
+            "security.protocol=SASL_PLAINTEXT",
+            "-X",
+            "sasl.mechanism=PLAIN",
+            "-X",
+            "sasl.username=tokentrail",
+            "-X",
+            "sasl.password=wrong",
+        ];
         fails(&[&kafka[..], &[sasl], &wrong].concat(), &["uthentication"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Detectors from events in a lake to findings: the boundary cases of detectors.md, and the invariants of folds.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::buffer::Buffer;
@@ -11,7 +12,7 @@ use tokentrail::detect::{self, Report, Request, log};
 use tokentrail::event::encoder::{Encoder, Origin, Original, Rows};
 use tokentrail::event::time;
 use tokentrail::finding::Verdict;
-use tokentrail::lake::{Appended, Lake};
+use tokentrail::lake::{Appended, Lake, Reached};
 use tokentrail::policy::Policy;
 
 /// A lake on a temporary folder.
@@ -36,7 +37,11 @@ impl TestLake {
         }
         let rows = rows(records);
         let keep: Vec<u32> = (0..rows.batch.num_rows() as u32).collect();
-        let appended = self.lake.append(&[rows], &[keep], &[]).await.unwrap();
+        let appended = self
+            .lake
+            .append(&[rows], &[keep], &tokentrail::lake::Reached { advances: &[], marks: &Default::default() })
+            .await
+            .unwrap();
         assert!(matches!(appended, Appended::Committed(_)));
     }
 
@@ -290,7 +295,8 @@ async fn people_on_one_host_within_the_window() {
          03T08:00 use token.family=f subject.id=a subject.kind=service host.id=h host.os_user=v
          04T08:00 use token.family=f subject.id=a subject.kind=service host.id=h";
     expect(accounts, "09T08:00", detector, &["h 03T08:00 open high"]).await;
-    let allow = Policy::parse("p.toml", "[[rule]]\nmatch = { host_kind = \"jump_host\" }\nshared_host = \"allow\"").unwrap();
+    let allow =
+        Policy::parse("p.toml", "[[rule]]\nmatch = { host_kind = \"jump_host\" }\nshared_host = \"allow\"").unwrap();
     let jump = story.replace("host.id=h", "host.id=h host.kind=jump_host");
     expect_with(&allow, &jump, "09T08:00", detector, &[]).await;
     expect_with(&allow, story, "09T08:00", detector, &["h 02T20:00 open high"]).await;
@@ -304,7 +310,13 @@ async fn a_grant_alive_after_the_grace_of_a_loss() {
     expect(story, "05T09:00", detector, &["d/f 05T09:00 open high"]).await;
     let revoked = |time: &str| format!("{story}\n{time} revoke token.family=f");
     expect(&revoked("05T09:00"), "09T08:00", detector, &[]).await;
-    expect(&revoked("05T09:00:00.001"), "09T08:00", detector, &["d/f 05T09:00 2026-11-05T09:00:00.001Z high".trim_start()]).await;
+    expect(
+        &revoked("05T09:00:00.001"),
+        "09T08:00",
+        detector,
+        &["d/f 05T09:00 2026-11-05T09:00:00.001Z high".trim_start()],
+    )
+    .await;
     let recovered = |time: &str| format!("{story}\n{time} device_recovered device.id=d");
     expect(&recovered("05T09:00"), "09T08:00", detector, &[]).await;
     expect(&recovered("06T08:00"), "09T08:00", detector, &["d/f 05T09:00 06T08:00 high"]).await;

@@ -64,7 +64,12 @@ pub async fn ingest(lake: &Lake, source: &mut dyn Source, options: &Options) -> 
 }
 
 /// Ingests partitions of records from memory, from where the lake stands.
-pub async fn ingest_memory(lake: &Lake, partitions: Vec<Vec<Option<Vec<u8>>>>, options: &Options, chunk: usize) -> Summary {
+pub async fn ingest_memory(
+    lake: &Lake,
+    partitions: Vec<Vec<Option<Vec<u8>>>>,
+    options: &Options,
+    chunk: usize,
+) -> Summary {
     let state = lake.events().refresh().await.unwrap();
     let mut source = MemorySource::new("records", partitions, |id| state.positions.get(&id.app_id()?).copied());
     source = source.with_chunk_records(chunk);
@@ -104,9 +109,13 @@ pub async fn rows(lake: &Lake) -> Vec<Row> {
         let mut count = 0;
         for batch in ParquetRecordBatchReaderBuilder::try_new(opened).unwrap().build().unwrap() {
             let batch = batch.unwrap();
-            let text = |name: &str| arrow::compute::cast(batch.column_by_name(name).unwrap(), &arrow::datatypes::DataType::Utf8).unwrap();
+            let text = |name: &str| {
+                arrow::compute::cast(batch.column_by_name(name).unwrap(), &arrow::datatypes::DataType::Utf8).unwrap()
+            };
             let (topics, ids, reasons) = (text("topic"), text("event_id"), text("reject_reason"));
-            let value = |array: &arrow::array::ArrayRef, i: usize| array.is_valid(i).then(|| array.as_string::<i32>().value(i).to_owned());
+            let value = |array: &arrow::array::ArrayRef, i: usize| {
+                array.is_valid(i).then(|| array.as_string::<i32>().value(i).to_owned())
+            };
             for i in 0..batch.num_rows() {
                 rows.push(Row {
                     topic: value(&topics, i).unwrap(),
@@ -135,7 +144,11 @@ pub async fn assert_tiled(lake: &Lake, expected_ends: &BTreeMap<String, i64>) ->
     for (app_id, end) in expected_ends {
         let counted = |what: &str| positions.get(&format!("{app_id}#{what}")).copied().unwrap_or(0);
         assert_eq!(positions.get(app_id), Some(end), "{app_id} was not read to its end");
-        let stored: BTreeSet<_> = rows.iter().filter(|r| app_id.ends_with(&format!(":{}/{}", r.topic, r.partition))).map(|r| r.offset).collect();
+        let stored: BTreeSet<_> = rows
+            .iter()
+            .filter(|r| app_id.ends_with(&format!(":{}/{}", r.topic, r.partition)))
+            .map(|r| r.offset)
+            .collect();
         let accounted = stored.len() as i64 + counted("repeats") + counted("skips") + counted("missing");
         assert_eq!(accounted, end - counted("first"), "{app_id}: records are lost or counted twice");
         assert!(stored.iter().all(|o| (counted("first")..*end).contains(o)));

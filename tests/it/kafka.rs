@@ -26,8 +26,28 @@ struct Ingester(Child);
 impl Ingester {
     fn start(lake: &TempLake, broker: &Broker, topic: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_tokentrail"))
-            .args(["-q", "--lake", &lake.uri(), "ingest", "--from", "kafka", "--bootstrap", &broker.bootstrap, "--topic", topic])
-            .args(["--group", topic, "--commit-ms", "200", "-X", "session.timeout.ms=1500", "-X", "heartbeat.interval.ms=300"])
+            .args([
+                "-q",
+                "--lake",
+                &lake.uri(),
+                "ingest",
+                "--from",
+                "kafka",
+                "--bootstrap",
+                &broker.bootstrap,
+                "--topic",
+                topic,
+            ])
+            .args([
+                "--group",
+                topic,
+                "--commit-ms",
+                "200",
+                "-X",
+                "session.timeout.ms=1500",
+                "-X",
+                "heartbeat.interval.ms=300",
+            ])
             .stdout(Stdio::null())
             .spawn();
         Self(child.unwrap())
@@ -96,7 +116,7 @@ async fn exactly_once_under_kill_9() {
     producer.join().unwrap();
     let ends: BTreeMap<_, _> = (0..PARTITIONS).map(|p| (format!("kafka:{topic}/{p}"), RECORDS as i64)).collect();
     wait_for(&lake, &ends, Duration::from_secs(180)).await;
-    ingesters.map(Ingester::stop);
+    ingesters.into_iter().for_each(Ingester::stop);
     let rows = assert_tiled(&lake, &ends).await;
     let expected_rejected = PARTITIONS * (0..RECORDS).filter(|o| o % 1000 == 13).count() as u64;
     assert_eq!(rows.iter().filter(|r| r.class == "rejected").count() as u64, expected_rejected);
@@ -155,7 +175,23 @@ async fn once_stops_at_the_ends_seen_at_the_start() {
     };
     let ingest = || {
         let uri = temp.uri();
-        let arguments = ["--lake", &uri, "-o", "json", "ingest", "--from", "kafka", "--once", "--group", "once", "--bootstrap", &broker.bootstrap, "--topic", "once-a", "once-b"];
+        let arguments = [
+            "--lake",
+            &uri,
+            "-o",
+            "json",
+            "ingest",
+            "--from",
+            "kafka",
+            "--once",
+            "--group",
+            "once",
+            "--bootstrap",
+            &broker.bootstrap,
+            "--topic",
+            "once-a",
+            "once-b",
+        ];
         let output = tokentrail(&arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["records"].as_u64().unwrap()
@@ -166,6 +202,10 @@ async fn once_stops_at_the_ends_seen_at_the_start() {
     assert_eq!(ingest(), 0);
     produce(1000, 1100);
     assert_eq!(ingest(), 300);
-    let ends = BTreeMap::from([("kafka:once-a/0".to_owned(), 1100), ("kafka:once-a/1".to_owned(), 1100), ("kafka:once-b/0".to_owned(), 1100)]);
+    let ends = BTreeMap::from([
+        ("kafka:once-a/0".to_owned(), 1100),
+        ("kafka:once-a/1".to_owned(), 1100),
+        ("kafka:once-b/0".to_owned(), 1100),
+    ]);
     assert_tiled(&temp.open().await, &ends).await;
 }

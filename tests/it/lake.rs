@@ -37,7 +37,11 @@ async fn a_zombie_is_refused_with_a_stale_state_and_after_reloading() {
     assert_eq!(advance(&zombie, 100, 200).await.unwrap(), refused, "stale: it has not seen the owner's commit");
     assert_eq!(zombie.events().refresh().await.unwrap().positions["memory:records/0"], 250);
     assert_eq!(advance(&zombie, 100, 200).await.unwrap(), refused, "reloaded: it has seen it");
-    assert_eq!(advance(&zombie, 250, 200).await.unwrap(), Appended::Committed(3), "a batch on the lake's own position is no zombie's");
+    assert_eq!(
+        advance(&zombie, 250, 200).await.unwrap(),
+        Appended::Committed(3),
+        "a batch on the lake's own position is no zombie's"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +51,9 @@ async fn rivals_for_one_partition_never_both_commit() {
     for round in 0..20 {
         let rivals = (0..4).map(|_| {
             let uri = temp.uri();
-            tokio::spawn(async move { advance(&Lake::open(&uri).await.unwrap(), round * 10, round * 10 + 10).await.unwrap() })
+            tokio::spawn(async move {
+                advance(&Lake::open(&uri).await.unwrap(), round * 10, round * 10 + 10).await.unwrap()
+            })
         });
         let outcomes = futures::future::join_all(rivals).await;
         let committed = outcomes.into_iter().filter(|o| matches!(o.as_ref().unwrap(), Appended::Committed(_))).count();
@@ -64,7 +70,9 @@ async fn compactions_at_the_same_moment_and_beside_appends_double_and_lose_nothi
     let before = rows(&lake).await;
     let compactions = (0..4).map(|_| {
         let uri = temp.uri();
-        tokio::spawn(async move { maintenance::compact(Lake::open(&uri).await.unwrap().events(), Some(2)).await.unwrap() })
+        tokio::spawn(
+            async move { maintenance::compact(Lake::open(&uri).await.unwrap().events(), Some(2)).await.unwrap() },
+        )
     });
     let compactions: Vec<_> = compactions.collect();
     let appended = records(0..3000);
@@ -100,7 +108,11 @@ async fn a_checkpoint_opens_to_the_same_state() {
     assert_eq!(opened.version, known.version);
     assert_eq!(opened.configuration, known.configuration);
     let files = |state: &tokentrail::lake::table::State| {
-        state.files.values().map(|f| (f.path.clone(), f.rows, f.bytes, f.partition_values.clone())).collect::<std::collections::BTreeSet<_>>()
+        state
+            .files
+            .values()
+            .map(|f| (f.path.clone(), f.rows, f.bytes, f.partition_values.clone()))
+            .collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!(files(&opened), files(&known));
 }
@@ -131,7 +143,10 @@ async fn a_long_log_does_not_slow_commits_down() {
     }
     lake.events().refresh().await.unwrap();
     let long = commits(&lake, 41).await;
-    assert!(long < fresh * 3 + Duration::from_millis(5), "{long:?} a commit with 40,000 log entries, {fresh:?} with 40");
+    assert!(
+        long < fresh * 3 + Duration::from_millis(5),
+        "{long:?} a commit with 40,000 log entries, {fresh:?} with 40"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,7 +155,10 @@ async fn a_lake_of_a_newer_version_is_left_alone() {
     let lake = temp.open().await;
     let first = lake.events().url().to_file_path().unwrap().join("_delta_log").join(format!("{:020}.json", 0));
     let text = std::fs::read_to_string(&first).unwrap();
-    for (from, to) in [(r#""tokentrail.format":"1""#, r#""tokentrail.format":"2""#), (r#""minReaderVersion":1"#, r#""minReaderVersion":9"#)] {
+    for (from, to) in [
+        (r#""tokentrail.format":"1""#, r#""tokentrail.format":"2""#),
+        (r#""minReaderVersion":1"#, r#""minReaderVersion":9"#),
+    ] {
         assert!(text.contains(from));
         std::fs::write(&first, text.replace(from, to)).unwrap();
         let error = Lake::open_or_create(&temp.uri()).await.err().unwrap().to_string();

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cli;
+mod detect;
 mod harness;
 mod kafka;
 mod kafka_broker;

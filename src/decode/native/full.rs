@@ -15,11 +15,11 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>, Rejection> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(Rejection("not JSON: a byte order mark before the record".into()));
     }
-    if let Err(error) = std::str::from_utf8(bytes) {
-        return Err(Rejection(format!("not UTF-8: bad byte at {}", error.valid_up_to())));
-    }
-    if depth(bytes) > DEPTH_MAX {
-        return Err(Rejection(format!("not accepted: nested deeper than {DEPTH_MAX} levels")));
+    let text =
+        std::str::from_utf8(bytes).map_err(|e| Rejection(format!("not UTF-8: bad byte at {}", e.valid_up_to())))?;
+    if let Some(field) = too_deep(text) {
+        let field: String = field.chars().take(60).collect();
+        return Err(Rejection(format!("{field}: nested deeper than {DEPTH_MAX} levels")));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let stated: Stated<'_> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -34,7 +34,8 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>, Rejection> {
             (field, false) => Rejection(format!("not JSON, in {field}: {shown} {place}")),
         }
     })?;
-    json.end().map_err(|error| Rejection(format!("not JSON: more text after the record at byte {}", error.column())))?;
+    json.end()
+        .map_err(|error| Rejection(format!("not JSON: more text after the record at byte {}", error.column())))?;
     Ok(stated.record())
 }
 
@@ -123,7 +124,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Scopes<'a> {
 macro_rules! object {
     ($name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
         #[derive(Deserialize, Default)]
-        #[serde(default, bound(deserialize = "'de: 'a"))]
+        #[serde(default, expecting = "an object", bound(deserialize = "'de: 'a"))]
         struct $name<'a> { $($field: Option<$type>),+ }
     };
 }
@@ -145,7 +146,8 @@ object!(Network { ip: Str<'a>, asn: i64, country: Str<'a>, user_agent: Str<'a> }
 
 impl<'a> Stated<'a> {
     fn record(self) -> Record<'a> {
-        let (token, subject, client) = (self.token.unwrap_or_default(), self.subject.unwrap_or_default(), self.client.unwrap_or_default());
+        let (token, subject, client) =
+            (self.token.unwrap_or_default(), self.subject.unwrap_or_default(), self.client.unwrap_or_default());
         let (host, network) = (self.host.unwrap_or_default(), self.network.unwrap_or_default());
         let mut record = Record {
             event_time: self.event_time,
@@ -156,14 +158,30 @@ impl<'a> Stated<'a> {
             ..Record::default()
         };
         for (field, text) in [
-            (Field::EventId, self.event_id), (Field::Action, self.action), (Field::Outcome, self.outcome),
-            (Field::Session, self.session), (Field::Project, self.project), (Field::Source, self.source),
-            (Field::TokenId, token.id), (Field::Family, token.family), (Field::Parent, token.parent),
-            (Field::TokenKind, token.kind), (Field::Grant, token.grant), (Field::Storage, token.storage),
-            (Field::Binding, token.binding), (Field::SubjectId, subject.id), (Field::SubjectKind, subject.kind),
-            (Field::ActorId, self.actor.and_then(|a| a.id)), (Field::ClientId, client.id), (Field::ClientKind, client.kind),
-            (Field::DeviceId, self.device.and_then(|d| d.id)), (Field::HostId, host.id), (Field::HostKind, host.kind),
-            (Field::OsUser, host.os_user), (Field::Ip, network.ip), (Field::Country, network.country),
+            (Field::EventId, self.event_id),
+            (Field::Action, self.action),
+            (Field::Outcome, self.outcome),
+            (Field::Session, self.session),
+            (Field::Project, self.project),
+            (Field::Source, self.source),
+            (Field::TokenId, token.id),
+            (Field::Family, token.family),
+            (Field::Parent, token.parent),
+            (Field::TokenKind, token.kind),
+            (Field::Grant, token.grant),
+            (Field::Storage, token.storage),
+            (Field::Binding, token.binding),
+            (Field::SubjectId, subject.id),
+            (Field::SubjectKind, subject.kind),
+            (Field::ActorId, self.actor.and_then(|a| a.id)),
+            (Field::ClientId, client.id),
+            (Field::ClientKind, client.kind),
+            (Field::DeviceId, self.device.and_then(|d| d.id)),
+            (Field::HostId, host.id),
+            (Field::HostKind, host.kind),
+            (Field::OsUser, host.os_user),
+            (Field::Ip, network.ip),
+            (Field::Country, network.country),
             (Field::UserAgent, network.user_agent),
         ] {
             record.texts[field as usize] = text.map(|t| t.0);
@@ -172,21 +190,26 @@ impl<'a> Stated<'a> {
     }
 }
 
-/// Deepest nesting, by brackets outside strings.
-fn depth(bytes: &[u8]) -> usize {
-    let (mut now, mut deepest, mut in_text, mut escaped) = (0usize, 0, false, false);
-    for &byte in bytes {
-        match byte {
+/// The field, if any, whose value nests deeper than [`DEPTH_MAX`], by brackets outside text.
+fn too_deep(text: &str) -> Option<&str> {
+    let (mut depth, mut field, mut quoted_from, mut escaped) = (0usize, "the record", None, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match (byte, quoted_from) {
             _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
-                now += 1;
-                deepest = deepest.max(now);
+            (b'\\', Some(_)) => escaped = true,
+            (b'"', None) => quoted_from = Some(at + 1),
+            (b'"', Some(from)) => {
+                // At the first level the last text before a value that nests is its key.
+                field = if depth == 1 { text.get(from..at).unwrap_or(field) } else { field };
+                quoted_from = None;
             }
-            b'}' | b']' if !in_text => now = now.saturating_sub(1),
+            (b'{' | b'[', None) => depth += 1,
+            (b'}' | b']', None) => depth = depth.saturating_sub(1),
             _ => {}
         }
+        if depth > DEPTH_MAX {
+            return Some(field);
+        }
     }
-    deepest
+    None
 }

@@ -24,9 +24,13 @@ pub fn read(bytes: &[u8]) -> Option<Record<'_>> {
         "project" => scan.text(&mut record, Field::Project),
         "source" => scan.text(&mut record, Field::Source),
         "token" => once(&mut objects, 1).and_then(|()| scan.token(&mut record)),
-        "subject" => once(&mut objects, 2).and_then(|()| scan.named(&mut record, Field::SubjectId, Some(Field::SubjectKind))),
+        "subject" => {
+            once(&mut objects, 2).and_then(|()| scan.named(&mut record, Field::SubjectId, Some(Field::SubjectKind)))
+        }
         "actor" => once(&mut objects, 4).and_then(|()| scan.named(&mut record, Field::ActorId, None)),
-        "client" => once(&mut objects, 8).and_then(|()| scan.named(&mut record, Field::ClientId, Some(Field::ClientKind))),
+        "client" => {
+            once(&mut objects, 8).and_then(|()| scan.named(&mut record, Field::ClientId, Some(Field::ClientKind)))
+        }
         "device" => once(&mut objects, 16).and_then(|()| scan.named(&mut record, Field::DeviceId, None)),
         "host" => once(&mut objects, 32).and_then(|()| scan.host(&mut record)),
         "network" => once(&mut objects, 64).and_then(|()| scan.network(&mut record)),
@@ -278,7 +282,8 @@ mod tests {
             }
             if let Some(plain) = read(&record) {
                 plainly += 1;
-                let full = full::read(&record).unwrap_or_else(|e| panic!("{e:?}: {}", String::from_utf8_lossy(&record)));
+                let full =
+                    full::read(&record).unwrap_or_else(|e| panic!("{e:?}: {}", String::from_utf8_lossy(&record)));
                 assert_eq!(said(plain), said(full), "{}", String::from_utf8_lossy(&record));
             }
         }

@@ -24,7 +24,15 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Lines {
     pub fn new(input: Box<dyn Read + Send>, live: bool) -> Self {
-        Self { input, rest: Vec::new(), number: 0, prefix: crc32fast::Hasher::new(), prefix_bytes: 0, ended: false, live }
+        Self {
+            input,
+            rest: Vec::new(),
+            number: 0,
+            prefix: crc32fast::Hasher::new(),
+            prefix_bytes: 0,
+            ended: false,
+            live,
+        }
     }
 
     /// Number of the next line, from 0.
@@ -58,7 +66,8 @@ impl Lines {
         let mut data = Vec::with_capacity(self.rest.len() + CHUNK_BYTES + 32); // 32: reading to an end looks once more
         data.append(&mut self.rest);
         let mut complete = memchr::memrchr(b'\n', &data).map_or(0, |at| at + 1);
-        while !self.ended && (complete == 0 || data.len() < CHUNK_BYTES) && data.len() <= RECORD_BYTES_MAX + CHUNK_BYTES {
+        while !self.ended && (complete == 0 || data.len() < CHUNK_BYTES) && data.len() <= RECORD_BYTES_MAX + CHUNK_BYTES
+        {
             let before = data.len();
             self.ended = self.read_block(&mut data)? == 0;
             if let Some(at) = memchr::memrchr(b'\n', &data[before..]) {
@@ -96,7 +105,14 @@ impl Lines {
         Ok(count)
     }
 
-    fn line(&mut self, chunk: &mut Chunk, source: usize, data: &[u8], mut line: std::ops::Range<usize>, received_at: i64) {
+    fn line(
+        &mut self,
+        chunk: &mut Chunk,
+        source: usize,
+        data: &[u8],
+        mut line: std::ops::Range<usize>,
+        received_at: i64,
+    ) {
         if data[line.clone()].ends_with(b"\r") {
             line.end -= 1;
         }
@@ -183,7 +199,10 @@ mod tests {
 
     #[test]
     fn endings_blanks_and_marks() {
-        assert_eq!(lines(b"\xef\xbb\xbfa\r\n\n \r\nb\nc"), [Some(b"a".to_vec()), None, None, Some(b"b".to_vec()), Some(b"c".to_vec())]);
+        assert_eq!(
+            lines(b"\xef\xbb\xbfa\r\n\n \r\nb\nc"),
+            [Some(b"a".to_vec()), None, None, Some(b"b".to_vec()), Some(b"c".to_vec())]
+        );
         assert!(lines(b"").is_empty());
     }
 
@@ -193,7 +212,10 @@ mod tests {
         text.extend(std::iter::repeat_n(b'x', 50 << 20));
         text.extend(b"\nlast");
         let found = lines(&text);
-        assert_eq!(found, [Some(b"first".to_vec()), Some(format!("{HEAD_BYTES}:{}", 50 << 20).into_bytes()), Some(b"last".to_vec())]);
+        assert_eq!(
+            found,
+            [Some(b"first".to_vec()), Some(format!("{HEAD_BYTES}:{}", 50 << 20).into_bytes()), Some(b"last".to_vec())]
+        );
     }
 
     #[test]

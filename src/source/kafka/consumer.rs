@@ -32,7 +32,9 @@ pub struct Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => tracing::debug!(facility, message, "librdkafka"),
+            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::debug!(facility, message, "librdkafka")
+            }
             _ => tracing::warn!(facility, message, "librdkafka"),
         }
     }
@@ -56,7 +58,9 @@ impl ConsumerContext for Context {
                 let done = if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() };
                 (Ok(Polled::Revoked(revoked)), done)
             }
-            other => (Err(SourceError::Kafka(format!("the group could not agree on an assignment: {other:?}"))), Ok(())),
+            other => {
+                (Err(SourceError::Kafka(format!("the group could not agree on an assignment: {other:?}"))), Ok(()))
+            }
         };
         let mut rebalances = lock(&self.rebalances);
         rebalances.push(polled);
@@ -107,9 +111,9 @@ pub fn connect(options: &KafkaOptions, positions: Positions) -> Result<Connected
     config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest").set("enable.partition.eof", "true");
     let context = Context { positions: positions.clone(), rebalances: Mutex::default(), last_error: Mutex::default() };
     let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(|error| match error {
-        KafkaError::ClientConfig(_, why, name, value) => {
-            SourceError::Kafka(format!("property {name}={value:?} is refused: {why}; the names are those of librdkafka"))
-        }
+        KafkaError::ClientConfig(_, why, name, value) => SourceError::Kafka(format!(
+            "property {name}={value:?} is refused: {why}; the names are those of librdkafka"
+        )),
         other => SourceError::Kafka(other.to_string()),
     })?;
     let mut ends = BTreeMap::new();
@@ -124,21 +128,31 @@ pub fn connect(options: &KafkaOptions, positions: Positions) -> Result<Connected
 }
 
 /// Partitions of a topic with their end offsets.
-fn look_at(consumer: &BaseConsumer<Context>, topic: &str, positions: &Positions) -> Result<Vec<(i32, i64)>, SourceError> {
+fn look_at(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    positions: &Positions,
+) -> Result<Vec<(i32, i64)>, SourceError> {
     // Polling serves the error callback, which knows why a broker does not answer.
     let refused = |what: &str, error: KafkaError| {
         consumer.poll(Duration::from_millis(100));
-        consumer.context().explain(&format!("{what}; check bootstrap.servers, security.protocol and credentials"), &error)
+        consumer
+            .context()
+            .explain(&format!("{what}; check bootstrap.servers, security.protocol and credentials"), &error)
     };
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER).map_err(|e| refused("no answer from the broker", e))?;
     let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
     let partitions: Vec<i32> = found.map(|t| t.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default();
     if partitions.is_empty() {
-        return Err(SourceError::Kafka(format!("topic {topic:?} does not exist, or this user may not see it; check --topic")));
+        return Err(SourceError::Kafka(format!(
+            "topic {topic:?} does not exist, or this user may not see it; check --topic"
+        )));
     }
     let mut ends = Vec::with_capacity(partitions.len());
     for partition in partitions {
-        let (first, end) = consumer.fetch_watermarks(topic, partition, ANSWER).map_err(|e| refused("no offsets from the broker", e))?;
+        let (first, end) = consumer
+            .fetch_watermarks(topic, partition, ANSWER)
+            .map_err(|e| refused("no offsets from the broker", e))?;
         let known = positions(&id(topic, partition)).map_err(SourceError::Unusable)?;
         if let Some(position) = known.filter(|p| *p > end) {
             return Err(SourceError::Kafka(format!(
@@ -147,7 +161,13 @@ fn look_at(consumer: &BaseConsumer<Context>, topic: &str, positions: &Positions)
             )));
         }
         if let Some(position) = known.filter(|p| *p < first) {
-            tracing::warn!(topic, partition, position, first, "records were deleted before they were read; they count as missing");
+            tracing::warn!(
+                topic,
+                partition,
+                position,
+                first,
+                "records were deleted before they were read; they count as missing"
+            );
         }
         ends.push((partition, if first == end { 0 } else { end })); // nothing there, nothing to wait for
     }

@@ -49,9 +49,8 @@ pub fn run(connected: Connected, options: &KafkaOptions, outbox: &Outbox, inbox:
     let (ids, next, at_end) = (HashMap::new(), BTreeMap::new(), BTreeMap::new());
     let chunk_since = Instant::now();
     let mut poller = Poller { consumer: &consumer, outbox, ids, next, at_end, chunk: Chunk::default(), chunk_since };
-    if let Err(error) = poller.run(options.once.then_some(&ends), &positions, inbox, lag)
-        && let Some(error) = error
-    {
+    let Err(error) = poller.run(options.once.then_some(&ends), &positions, inbox, lag);
+    if let Some(error) = error {
         let _ = outbox.blocking_send(Err(error)); // nobody listens any more
     }
 }
@@ -66,12 +65,13 @@ impl Poller<'_> {
         positions: &Positions,
         inbox: &Receiver<Command>,
         lag: &AtomicI64,
-    ) -> Step<()> {
-        let mut joined = false;
+    ) -> Step<std::convert::Infallible> {
+        let (mut joined, mut ended) = (false, false);
         let (mut looked_at_lag, mut looked_at_others) = (Instant::now(), Instant::now());
         let mut others = Others::default();
         loop {
-            self.obey(inbox)?;
+            // After the end we stay: the lake may still refuse something, and then it is read again.
+            ended &= !self.obey(inbox)?;
             let message = self.consumer.poll(if self.chunk.records.is_empty() { CHUNK_AGE } else { CHUNK_AGE / 10 });
             let rebalances = std::mem::take(&mut *lock(&self.consumer.context().rebalances));
             for rebalance in rebalances {
@@ -84,20 +84,24 @@ impl Poller<'_> {
                 Some(Err(error)) => self.check(&error)?,
                 None => {}
             }
-            if self.chunk.data.len() >= CHUNK_BYTES || self.chunk.records.len() >= 8192 || self.chunk_since.elapsed() >= CHUNK_AGE {
+            if self.chunk.data.len() >= CHUNK_BYTES
+                || self.chunk.records.len() >= 8192
+                || self.chunk_since.elapsed() >= CHUNK_AGE
+            {
                 self.flush()?;
             }
             if looked_at_lag.elapsed() > Duration::from_secs(5) {
                 lag.store(self.lag(), Ordering::Relaxed);
                 looked_at_lag = Instant::now();
             }
-            if let Some(ends) = ends.filter(|ends| joined && self.has_reached(ends))
+            if let Some(ends) = ends.filter(|ends| joined && !ended && self.has_reached(ends))
                 && looked_at_others.elapsed() > Duration::from_millis(200)
             {
                 self.flush()?;
                 looked_at_others = Instant::now();
                 if others.done(ends, &self.next, positions).map_err(|e| Some(SourceError::Unusable(e)))? {
-                    return self.send(Polled::End);
+                    self.send(Polled::End)?;
+                    ended = true;
                 }
             }
         }
@@ -147,7 +151,9 @@ impl Poller<'_> {
         self.send(polled)
     }
 
-    fn obey(&mut self, inbox: &Receiver<Command>) -> Step<()> {
+    /// Does what was asked for; whether some partition starts again.
+    fn obey(&mut self, inbox: &Receiver<Command>) -> Step<bool> {
+        let mut restarted = false;
         loop {
             match inbox.try_recv() {
                 Ok(Command::Restart(id, offset)) => {
@@ -157,10 +163,12 @@ impl Poller<'_> {
                         continue; // taken away meanwhile; whoever has it reads it
                     }
                     let sought = self.consumer.seek(&id.topic, id.partition, Offset::Offset(offset), ANSWER);
-                    sought.map_err(|e| Some(self.consumer.context().explain("going back to the lake's position", &e)))?;
+                    sought
+                        .map_err(|e| Some(self.consumer.context().explain("going back to the lake's position", &e)))?;
                     self.next.insert(key, Some(offset));
                     self.at_end.remove(&id.partition);
                     self.send(Polled::Assigned(vec![(id, Some(offset))]))?;
+                    restarted = true;
                 }
                 Ok(Command::Committed(positions)) => {
                     let mut list = TopicPartitionList::new();
@@ -170,7 +178,7 @@ impl Poller<'_> {
                     }
                     let _ = self.consumer.commit(&list, CommitMode::Async);
                 }
-                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Empty) => return Ok(restarted),
                 Err(TryRecvError::Disconnected) => return Err(None),
             }
         }
@@ -180,10 +188,16 @@ impl Poller<'_> {
     fn check(&self, error: &KafkaError) -> Step<()> {
         use rdkafka::types::RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
-            Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed
-                | Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::Fatal) => {
-                Err(Some(self.consumer.context().explain("reading was refused", error)))
-            }
+            Some(
+                Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::Fatal,
+            ) => Err(Some(self.consumer.context().explain("reading was refused", error))),
             _ => {
                 tracing::warn!(%error, "Kafka; trying again");
                 Ok(())
@@ -219,7 +233,12 @@ struct Others {
 
 impl Others {
     /// Whether the lake holds the rest of the topics too, or nobody gets on with it any more.
-    fn done(&mut self, ends: &BTreeMap<(String, i32), i64>, ours: &BTreeMap<(String, i32), Option<i64>>, positions: &Positions) -> Result<bool, String> {
+    fn done(
+        &mut self,
+        ends: &BTreeMap<(String, i32), i64>,
+        ours: &BTreeMap<(String, i32), Option<i64>>,
+        positions: &Positions,
+    ) -> Result<bool, String> {
         let (mut behind, mut seen) = (0, 0);
         for ((topic, partition), end) in ends.iter().filter(|(key, _)| !ours.contains_key(*key)) {
             let position = positions(&id(topic, *partition))?.unwrap_or(0);
@@ -231,7 +250,10 @@ impl Others {
         }
         let idle = self.since.is_some_and(|since| since.elapsed() > OTHERS);
         if behind > 0 && idle {
-            tracing::warn!(partitions = behind, "other members of the group hold partitions and do not get on; not waiting for them");
+            tracing::warn!(
+                partitions = behind,
+                "other members of the group hold partitions and do not get on; not waiting for them"
+            );
         }
         Ok(behind == 0 || idle)
     }

@@ -1,0 +1,192 @@
+"""Measures Tokentrail beside DuckDB on the same files in the same run, one after the other in turn.
+
+Use: scripts/bench [ingest|kafka|detect] [--events N] [--rounds N]     (installs and builds what it needs, then runs this)
+
+A shared machine is noisy: quote the ratio of each pair and the median, not single times. What is printed:
+  ingest   NDJSON to a lake (commit, repeats, hashes) against DuckDB writing typed zstd Parquet from the same file
+  kafka    Kafka to a lake against consuming and discarding with the same client
+  detect   a pass after new events against DuckDB's four queries from the raw events of the same lake
+"""
+import argparse, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
+
+import duckdb
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TOKENTRAIL = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "tokentrail"
+TEXT = "VARCHAR"
+RECORD = {
+    "event_id": TEXT, "event_time": TEXT, "action": TEXT, "outcome": TEXT, "project": TEXT,
+    "token": 'STRUCT(id VARCHAR, family VARCHAR, kind VARCHAR, "grant" VARCHAR, issued_at VARCHAR, expires_at VARCHAR, scopes VARCHAR[], storage VARCHAR)',
+    "subject": "STRUCT(id VARCHAR, kind VARCHAR)", "client": "STRUCT(id VARCHAR, kind VARCHAR)", "device": "STRUCT(id VARCHAR)",
+    "host": "STRUCT(id VARCHAR, kind VARCHAR, os_user VARCHAR)", "network": "STRUCT(ip VARCHAR, country VARCHAR)",
+}
+
+
+def run(arguments):
+    """Seconds and peak memory (MiB) of one run of the program."""
+    started = time.monotonic()
+    process = subprocess.Popen([str(a) for a in arguments], stdout=subprocess.PIPE)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    if os.waitstatus_to_exitcode(status) not in (0, 1):
+        sys.exit(f"failed: {arguments}")
+    return seconds, usage.ru_maxrss / 1024, output
+
+
+def duckdb_ingest(source, target):
+    """What DuckDB does in SQL with the same records: read, type, write compressed Parquet."""
+    connection = duckdb.connect()
+    connection.execute("SET threads = 2")
+    columns = ", ".join(f"{name}: '{kind}'" for name, kind in RECORD.items())
+    connection.execute(f"""
+        COPY (SELECT event_id, event_time::TIMESTAMP AS event_time, action, outcome, token.id AS token_id, token.family AS family_id,
+            token.kind AS token_kind, token."grant" AS grant_type, token.issued_at::TIMESTAMP AS issued_at,
+            token.expires_at::TIMESTAMP AS expires_at, token.scopes AS scopes, token.storage AS token_storage, subject.id AS subject_id,
+            subject.kind AS subject_kind, client.id AS client_id, client.kind AS client_kind, device.id AS device_id, host.id AS host_id,
+            host.kind AS host_kind, host.os_user AS os_user, network.ip AS ip, network.country AS country, project AS project_id
+        FROM read_json('{source}', format = 'newline_delimited', columns = {{{columns}}}))
+        TO '{target}' (FORMAT parquet, COMPRESSION zstd)""")
+
+
+def ratios(name, ours, theirs):
+    pairs = [t / o for o, t in zip(ours, theirs)]
+    print(f"{name:34s} ours {statistics.median(ours):7.2f} s   peer {statistics.median(theirs):7.2f} s   "
+          f"peer/ours {statistics.median(pairs):.2f}x (pairs {', '.join(f'{p:.2f}' for p in pairs)})", flush=True)
+
+
+def ingest(folder, events, rounds):
+    source = folder / "workload.ndjson"
+    run([TOKENTRAIL, "-q", "generate", "--shape", "workload", "--events", events, "--out", source])
+    print(f"ingest: {events} records, {source.stat().st_size / events:.0f} bytes each")
+    ours, peak = {"true": [], "false": []}, 0
+    theirs = []
+    for _ in range(rounds):
+        for keep_raw in ours:
+            lake = folder / "lake"
+            shutil.rmtree(lake, ignore_errors=True)
+            seconds, memory, _ = run([TOKENTRAIL, "-q", "--lake", lake, "ingest", "--keep-raw", keep_raw, "--from", source])
+            ours[keep_raw].append(seconds)
+            peak = max(peak, memory)
+            size = sum(f.stat().st_size for f in lake.rglob("*.parquet"))
+            print(f"  keep-raw {keep_raw:5s} {seconds:6.2f} s, {size / events:.0f} bytes/event stored")
+        started = time.monotonic()
+        duckdb_ingest(source, folder / "peer.parquet")
+        theirs.append(time.monotonic() - started)
+        print(f"  duckdb         {theirs[-1]:6.2f} s, {(folder / 'peer.parquet').stat().st_size / events:.0f} bytes/event stored")
+    ratios("ingest without the original", ours["false"], theirs)
+    ratios("ingest with the original", ours["true"], theirs)
+    print(f"peak memory: {peak:.0f} MiB (limit 1024)")
+
+
+# The four detectors from the raw events, as somebody would write them in DuckDB.
+PEER_DETECT = {
+    "refresh_after_offboarding": """
+        SELECT e.subject_id, e.grant_id, min(e.event_time), max(e.event_time), count(*) FROM events e
+        JOIN (SELECT subject_id, min(event_time) AS at FROM events WHERE action = 'offboard' GROUP BY 1) o USING (subject_id)
+        WHERE e.action = 'refresh' AND e.outcome = 'success' AND e.event_time >= o.at GROUP BY 1, 2""",
+    "token_older_than_policy": """
+        SELECT grant_id, started_at, ended_at, last_exercised_at FROM (
+            SELECT grant_id,
+                coalesce(min(coalesce(issued_at, event_time)) FILTER (action = 'issue'), min(issued_at), min(event_time)) AS started_at,
+                least(min(event_time) FILTER (action = 'revoke'), max(expires_at)) AS ended_at,
+                max(event_time) FILTER (action IN ('issue', 'refresh', 'use')) AS last_exercised_at
+            FROM events WHERE outcome = 'success' AND grant_id IS NOT NULL GROUP BY 1)
+        WHERE least(ended_at, TIMESTAMP '2026-11-01') - started_at > INTERVAL 30 DAY
+            OR least(ended_at, TIMESTAMP '2026-11-01') - last_exercised_at > INTERVAL 14 DAY""",
+    "shared_host_reuse": """
+        WITH presence AS (SELECT host_id, subject_id, min(event_time) AS first, max(event_time) AS last FROM events
+            WHERE action IN ('issue', 'refresh', 'use') AND outcome = 'success' AND host_id IS NOT NULL AND subject_kind IS DISTINCT FROM 'service'
+            GROUP BY 1, 2)
+        SELECT a.host_id, min(greatest(a.first, b.first)) FROM presence a JOIN presence b
+            ON a.host_id = b.host_id AND a.subject_id < b.subject_id
+            AND greatest(a.first, b.first) <= least(a.last, b.last) + INTERVAL 12 HOUR GROUP BY 1""",
+    "unrevoked_lost_device": """
+        SELECT e.device_id, e.grant_id, max(e.event_time) FROM events e
+        JOIN (SELECT device_id, min(event_time) AS at FROM events WHERE action = 'device_lost' GROUP BY 1) d USING (device_id)
+        WHERE e.outcome = 'success' GROUP BY 1, 2
+        HAVING coalesce(min(e.event_time) FILTER (e.action = 'revoke'), 'infinity') > min(d.at) + INTERVAL 1 HOUR""",
+}
+
+
+def detect(folder, events, rounds):
+    lake = folder / "lake-detect"
+    print(f"detect: a lake of {events} events", flush=True)
+    pipe(["generate", "--shape", "workload-context", "--events", events], lake)
+    first, memory, _ = run([TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", "--as-of", "2026-11-01T00:00:00Z"])
+    print(f"  first pass, folds from nothing: {first:.2f} s, {memory:.0f} MiB", flush=True)
+    ours, theirs = [], []
+    for round in range(rounds):
+        pipe(["generate", "--shape", "workload", "--events", 100_000, "--seed", 100 + round], lake)
+        seconds, memory, _ = run([TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", "--as-of", "2026-11-01T00:00:00Z"])
+        ours.append(seconds)
+        print(f"  pass after 100,000 new events: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
+        connection = duckdb.connect()
+        connection.execute("SET threads = 2")
+        connection.execute(f"CREATE VIEW events AS SELECT * FROM read_parquet('{lake}/events/class=*/*/*.parquet', hive_partitioning = true)")
+        started = time.monotonic()
+        for sql in PEER_DETECT.values():
+            connection.execute(sql).fetchall()
+        theirs.append(time.monotonic() - started)
+        print(f"  duckdb, four queries from raw events: {theirs[-1]:.2f} s", flush=True)
+    ratios("detect", ours, theirs)
+
+
+def pipe(generate, lake):
+    records = subprocess.Popen([str(a) for a in [TOKENTRAIL, "-q", *generate]], stdout=subprocess.PIPE)
+    subprocess.run([str(TOKENTRAIL), "-q", "--lake", str(lake), "ingest", "--keep-raw", "false", "--from", "-"], stdin=records.stdout, check=True)
+    records.wait()
+
+
+def fill(bootstrap, source):
+    """One topic of 6 partitions with the records of a file."""
+    from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    for created in AdminClient({"bootstrap.servers": bootstrap}).create_topics([NewTopic("bench", 6, 1)]).values():
+        created.result()
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000})
+    with open(source, "rb") as lines:
+        for number, line in enumerate(lines):
+            while True:
+                try:
+                    producer.produce("bench", line.rstrip(b"\n"), partition=number % 6)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+    producer.flush()
+
+
+def kafka(folder, events, rounds):
+    """The same client commits to a lake, or consumes and discards; a broker on loopback serves both."""
+    started = subprocess.run([ROOT / "scripts" / "kafka-start"], check=True, capture_output=True, text=True).stdout
+    answer = dict(word.split("=", 1) for word in started.split() if "=" in word)
+    try:
+        source = folder / "kafka.ndjson"
+        run([TOKENTRAIL, "-q", "generate", "--shape", "workload", "--events", events, "--out", source])
+        broker = ["--bootstrap", answer["bootstrap"], "--topic", "bench"]
+        fill(answer["bootstrap"], source)
+        ours, theirs = [], []
+        for round in range(rounds):
+            lake = folder / f"lake-kafka-{round}"
+            command = [TOKENTRAIL, "-q", "--lake", lake, "-o", "json", "ingest", "--from", "kafka", "--once", *broker]
+            ours.append(run([*command, "--group", f"lake-{round}"])[0])
+            theirs.append(run([*command, "--group", f"discard-{round}", "--discard"])[0])
+            print(f"  to the lake {ours[-1]:.2f} s, discarded {theirs[-1]:.2f} s", flush=True)
+        ratios("Kafka to lake (peer: discard)", ours, theirs)
+    finally:
+        subprocess.run([ROOT / "scripts" / "kafka-stop", answer["pid"]], check=False)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", nargs="*", default=["ingest", "detect"])
+    parser.add_argument("--events", type=int, default=2_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for what in arguments.what:
+            {"ingest": ingest, "detect": detect, "kafka": kafka}[what](pathlib.Path(folder), arguments.events, arguments.rounds)
+
+
+main()
