@@ -279,7 +279,7 @@ mod tests {
         assert_eq!((event.token_kind, event.expires_at), (None, None));
         assert_eq!(
             event.decode_notes.as_deref(),
-            Some("token.kind: unknown value \"magic\"; token.expires_at: \"never\" is no time")
+            Some("token.expires_at: \"never\" is no time; token.kind: unknown value \"magic\"")
         );
     }
 }

@@ -83,9 +83,17 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// RFC 3339 in UTC with as many fraction digits as are needed.
+/// RFC 3339 in UTC, with no, three or six fraction digits.
 pub fn format(micros: i64) -> String {
-    Timestamp::from_microsecond(micros).map_or_else(|_| format!("{micros}us"), |at| at.to_string())
+    let digits = match micros.rem_euclid(SECOND) {
+        0 => 0,
+        fraction if fraction % 1000 == 0 => 3,
+        _ => 6,
+    };
+    match Timestamp::from_microsecond(micros) {
+        Ok(at) => format!("{at:.digits$}"),
+        Err(_) => format!("{micros}us"),
+    }
 }
 
 /// The UTC date `YYYY-MM-DD` of a time.
@@ -121,6 +129,14 @@ mod tests {
             assert_eq!(parse_plain_utc(text.as_bytes()), None, "{text}");
             assert_eq!(parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn fractions_have_none_three_or_six_digits() {
+        assert_eq!(format(0), "1970-01-01T00:00:00Z");
+        assert_eq!(format(940_000), "1970-01-01T00:00:00.940Z");
+        assert_eq!(format(-1), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(date(1_793_534_400_000_000), "2026-11-01");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The named views of queries/views: what they are called, what they say, and how a session comes to know them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::common::ScalarValue;
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
@@ -74,10 +78,16 @@ pub fn timestamp(micros: i64) -> ScalarValue {
 
 /// Rows as a table, split so that every core has a part.
 pub fn memory(rows: Rows) -> Result<Arc<dyn TableProvider>, QueryError> {
+    // What a plan promises and what its batches say may differ in nullability; a table holds its rows to the word.
+    let fields = rows.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true).with_metadata(HashMap::new()));
+    let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let lanes = 4.min(rows.batches.len().max(1));
     let mut partitions = vec![Vec::new(); lanes];
     for (index, batch) in rows.batches.into_iter().enumerate() {
+        let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(DataFusionError::from)?;
+        let batch = RecordBatch::try_new(schema.clone(), columns).map_err(DataFusionError::from)?;
         partitions[index % lanes].push(batch);
     }
-    Ok(Arc::new(MemTable::try_new(rows.schema, partitions)?))
+    Ok(Arc::new(MemTable::try_new(schema, partitions)?))
 }
