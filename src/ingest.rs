@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::decode::Format;
 use crate::lake::{Appended, Lake, LakeError, maintenance};
-use crate::source::{Polled, Source, SourceError, SourceId};
+use crate::source::{Polled, Source, SourceError, SourceId, Starts};
 use buffer::{Batch, Buffer};
 use decoding::Decoded;
 use recent::Recent;
@@ -94,7 +94,7 @@ pub enum IngestError {
 
 /// One thing the source said, decoded.
 enum Step {
-    Assigned(Vec<(Arc<SourceId>, Option<i64>)>),
+    Assigned(Starts),
     Revoked(Vec<Arc<SourceId>>),
     Decoded(Box<Decoded>),
     End,

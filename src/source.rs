@@ -101,11 +101,14 @@ impl Chunk {
     }
 }
 
+/// Streams and where to read on in each (`None`: wherever the first record is).
+pub type Starts = Vec<(Arc<SourceId>, Option<i64>)>;
+
 /// What a source has to say next.
 #[derive(Debug)]
 pub enum Polled {
-    /// This process now reads these streams, from these positions (`None`: wherever the first record is).
-    Assigned(Vec<(Arc<SourceId>, Option<i64>)>),
+    /// This process now reads these streams, from these positions.
+    Assigned(Starts),
     /// Others read these streams from now on.
     Revoked(Vec<Arc<SourceId>>),
     /// Records.

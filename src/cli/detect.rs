@@ -4,10 +4,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use super::query::{printable, quiet_pipe};
+use super::query::{printable, quiet_pipe, sheet};
 use super::{Global, Output, findings};
 use crate::detect::catalog::Catalog;
 use crate::detect::header::Kind;
@@ -120,8 +119,7 @@ fn screen(report: &Report) -> String {
     });
     let mut text = String::new();
     if !rows.is_empty() {
-        let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        let mut table = sheet();
         table.set_header([
             "finding",
             "severity",
@@ -171,7 +169,7 @@ fn cells(finding: &Finding, change: &str) -> Vec<String> {
         verdict.severity.to_string(),
         finding.state.to_string(),
         verdict.detector.clone(),
-        verdict.key.values().map(text).collect::<Vec<_>>().join("\n"),
+        verdict.key.values().map(text).collect::<Vec<_>>().join("  "),
         time::format(verdict.violated_at),
         verdict.resolved_at.map(time::format).unwrap_or_default(),
         change.to_owned(),

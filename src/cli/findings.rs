@@ -127,7 +127,7 @@ fn short_table(findings: &[&Finding]) -> comfy_table::Table {
     let row = |f: &&Finding| {
         let value = json!({
             "finding": short_id(f), "severity": f.verdict.severity, "state": f.state, "detector": f.verdict.detector,
-            "about": f.verdict.key.values().map(output::text).collect::<Vec<_>>().join("\n"),
+            "about": f.verdict.key.values().map(output::text).collect::<Vec<_>>().join("  "),
             "violated at": time::format(f.verdict.violated_at), "resolved at": f.verdict.resolved_at.map(time::format),
         });
         value.as_object().cloned().unwrap_or_default()

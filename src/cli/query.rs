@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, TableComponent, presets};
 use datafusion::prelude::SessionContext;
 use serde_json::{Map, Value};
 
@@ -104,10 +104,17 @@ pub(super) fn print(rows: &Rows, how: Output) -> io::Result<()> {
     quiet_pipe(printed.and_then(|()| out.flush()))
 }
 
+/// An empty table as wide as the terminal, with no line but the one below the header.
+pub(super) fn sheet() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_style(TableComponent::HeaderLines, '─').set_style(TableComponent::MiddleHeaderIntersections, '─');
+    table
+}
+
 /// Rows as a table as wide as the terminal.
 pub(super) fn table<'n>(names: impl Iterator<Item = &'n str>, rows: impl Iterator<Item = Map<String, Value>>) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = sheet();
     table.set_header(names);
     for row in rows {
         table.add_row(row.values().map(|value| printable(&output::text(value))));

@@ -110,7 +110,7 @@ fn date(days: i32) -> String {
 pub fn json(batches: &[RecordBatch], out: &mut dyn Write) -> io::Result<()> {
     write!(out, "[")?;
     for (index, row) in objects(batches).enumerate() {
-        write!(out, "{}\n", if index > 0 { "," } else { "" })?;
+        writeln!(out, "{}", if index > 0 { "," } else { "" })?;
         serde_json::to_writer(&mut *out, &row)?;
     }
     writeln!(out, "\n]")
@@ -173,7 +173,7 @@ mod tests {
         ])
         .unwrap();
         let mut out = Vec::new();
-        ndjson(&[batch.clone()], &mut out).unwrap();
+        ndjson(std::slice::from_ref(&batch), &mut out).unwrap();
         let lines = String::from_utf8(out).unwrap();
         let first = r#"{"at":"2026-11-01T12:00:00.123Z","hash":"00ff","age":"1m30s","text":"a,\"b\""}"#;
         assert_eq!(lines.lines().next(), Some(first));

@@ -79,12 +79,14 @@ pub fn timestamp(micros: i64) -> ScalarValue {
 /// Rows as a table, split so that every core has a part.
 pub fn memory(rows: Rows) -> Result<Arc<dyn TableProvider>, QueryError> {
     // What a plan promises and what its batches say may differ in nullability; a table holds its rows to the word.
-    let fields = rows.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true).with_metadata(HashMap::new()));
+    let fields =
+        rows.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true).with_metadata(HashMap::new()));
     let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let lanes = 4.min(rows.batches.len().max(1));
     let mut partitions = vec![Vec::new(); lanes];
     for (index, batch) in rows.batches.into_iter().enumerate() {
-        let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+        let columns =
+            batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
         let columns = columns.collect::<Result<Vec<_>, _>>().map_err(DataFusionError::from)?;
         let batch = RecordBatch::try_new(schema.clone(), columns).map_err(DataFusionError::from)?;
         partitions[index % lanes].push(batch);

@@ -114,7 +114,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
 /// The bytes of a file, unpacked; a packed file may hold several members.
 fn open(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
     if path.as_os_str() == "-" {
-        return Ok(unpacked(Box::new(std::io::stdin()))?);
+        return unpacked(Box::new(std::io::stdin()));
     }
     unpacked(Box::new(File::open(path)?))
 }

@@ -8,9 +8,12 @@ use async_trait::async_trait;
 use super::{CHUNK_BYTES, Chunk, Polled, Source, SourceError, SourceId};
 use crate::clock;
 
+/// One stream: its records (`None` is a tombstone), and which comes next.
+type Partition = (Arc<SourceId>, Vec<Option<Vec<u8>>>, usize);
+
 /// Partitions that are all there from the beginning.
 pub struct MemorySource {
-    partitions: Vec<(Arc<SourceId>, Vec<Option<Vec<u8>>>, usize)>,
+    partitions: Vec<Partition>,
     pending: VecDeque<Polled>,
     chunk_records: usize,
 }

@@ -306,13 +306,7 @@ async fn a_grant_alive_after_the_grace_of_a_loss() {
     expect(story, "05T09:00", detector, &["d/f 05T09:00 open high"]).await;
     let revoked = |time: &str| format!("{story}\n{time} revoke token.family=f");
     expect(&revoked("05T09:00"), "09T08:00", detector, &[]).await;
-    expect(
-        &revoked("05T09:00:00.001"),
-        "09T08:00",
-        detector,
-        &["d/f 05T09:00 05T09:00:00.001Z high"],
-    )
-    .await;
+    expect(&revoked("05T09:00:00.001"), "09T08:00", detector, &["d/f 05T09:00 05T09:00:00.001Z high"]).await;
     let recovered = |time: &str| format!("{story}\n{time} device_recovered device.id=d");
     expect(&recovered("05T09:00"), "09T08:00", detector, &[]).await;
     expect(&recovered("06T08:00"), "09T08:00", detector, &["d/f 05T09:00 06T08:00 high"]).await;

@@ -7,5 +7,6 @@ mod harness;
 mod kafka;
 mod kafka_broker;
 mod lake;
+mod order;
 mod source;
 mod tidy;

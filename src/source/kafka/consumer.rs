@@ -12,7 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::KafkaOptions;
-use crate::source::{Polled, SourceError, SourceId};
+use crate::source::{Polled, SourceError, SourceId, Starts};
 
 /// Asks the lake how far a partition was read. Called from the consumer's thread, so it may block.
 pub type Positions = Arc<dyn Fn(&SourceId) -> Result<Option<i64>, String> + Send + Sync>;
@@ -72,7 +72,7 @@ impl ConsumerContext for Context {
 
 impl Context {
     /// Sets the lake's position for every partition of the list.
-    fn start_offsets(&self, list: &mut TopicPartitionList) -> Result<Vec<(Arc<SourceId>, Option<i64>)>, SourceError> {
+    fn start_offsets(&self, list: &mut TopicPartitionList) -> Result<Starts, SourceError> {
         let partitions: Vec<_> = list.elements().iter().map(|e| id(e.topic(), e.partition())).collect();
         let mut assigned = Vec::with_capacity(partitions.len());
         for id in partitions {
