@@ -136,7 +136,7 @@ impl Verdict {
 }
 
 impl Finding {
-    /// The finding as its users see it (design.md section 5).
+    /// The finding as its users see it ; the fields are a contract.
     pub fn json(&self) -> Map<String, Value> {
         let verdict = &self.verdict;
         let value = json!({

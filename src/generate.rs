@@ -4,7 +4,7 @@
 //! at the company's end under the default policy, so a run over millions of records can be checked to the row.
 //! Ordinary life ([`life`]) is quiet by construction; every violation, and every near miss, is a story with a cast of
 //! its own ([`offboarding`], [`age`], [`shared_host`], [`lost_device`]). Tests check both against a slow, plain
-//! reading of detectors.md. The same options give the same bytes. Memory grows with grants, not with events.
+//! reading of what each detector means. The same options give the same bytes. Memory grows with grants, not with events.
 
 mod age;
 mod cast;
@@ -16,8 +16,6 @@ mod lost_device;
 mod offboarding;
 mod quickstart;
 mod record;
-#[cfg(test)]
-mod reference;
 mod shared_host;
 mod shuffle;
 mod story;

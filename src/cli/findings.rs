@@ -197,7 +197,7 @@ async fn events(lake: &Lake, column: &str, id: &str) -> anyhow::Result<String> {
          ORDER BY {columns} LIMIT {}",
         EVENTS_SHOWN + 1
     );
-    let value = datafusion::common::ScalarValue::Utf8View(Some(id.to_owned()));
+    let value = query::ScalarValue::Utf8View(Some(id.to_owned()));
     let frame = query::plan(&context, &sql).await?.with_param_values(vec![("id", value)])?;
     let rows = query::collect(frame).await?;
     let all: Vec<Map<String, Value>> = output::objects(&rows.batches).collect();

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use comfy_table::{ContentArrangement, Table, TableComponent, presets};
-use datafusion::prelude::SessionContext;
 use serde_json::{Map, Value};
 
 use super::{Global, Output};
@@ -14,7 +13,7 @@ use crate::clock;
 use crate::detect::{frame::Frame, log};
 use crate::lake::Lake;
 use crate::policy::Policy;
-use crate::query::{self, QueryError, Rows, output, views};
+use crate::query::{self, QueryError, Rows, SessionContext, output, views};
 
 /// Arguments of `query`.
 #[derive(clap::Args, Debug)]

@@ -23,7 +23,7 @@ pub struct Token {
     pub storage: Option<&'static str>,
 }
 
-/// One record; see event.md for the fields. Times are microseconds since 1970 UTC.
+/// One record; the fields are those of the native format. Times are microseconds since 1970 UTC.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
     /// A number of its own, or none: then the record has no `event_id`.

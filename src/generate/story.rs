@@ -180,7 +180,7 @@ impl Teller {
 
     pub fn expect_refresh(&mut self, grant: &Grant, violated_at: i64, resolved_at: Option<i64>) {
         let key = vec![("subject_id", spell(|out| Speller::subject(grant.subject, out))), self.grant_key(grant)];
-        self.expect("refresh_after_offboarding", key, violated_at, resolved_at, "high");
+        self.plant("refresh_after_offboarding", key, violated_at, resolved_at, "high");
     }
 
     /// `reason`: age or idle.
@@ -193,18 +193,18 @@ impl Teller {
         severity: &'static str,
     ) {
         let key = vec![self.grant_key(grant), ("reason", reason.to_owned())];
-        self.expect("token_older_than_policy", key, violated_at, resolved_at, severity);
+        self.plant("token_older_than_policy", key, violated_at, resolved_at, severity);
     }
 
     pub fn expect_shared(&mut self, host: Host, violated_at: i64) {
         let key = vec![("host_id", spell(|out| Speller::host(host, out)))];
-        self.expect("shared_host_reuse", key, violated_at, None, "high");
+        self.plant("shared_host_reuse", key, violated_at, None, "high");
     }
 
     pub fn expect_lost(&mut self, grant: &Grant, lost_at: i64, resolved_at: Option<i64>, severity: &'static str) {
         let device = grant.device.unwrap_or(grant.name);
         let key = vec![("device_id", spell(|out| Speller::plain("dev-", device, out))), self.grant_key(grant)];
-        self.expect("unrevoked_lost_device", key, lost_at + HOUR, resolved_at, severity);
+        self.plant("unrevoked_lost_device", key, lost_at + HOUR, resolved_at, severity);
     }
 
     fn grant_key(&self, grant: &Grant) -> (&'static str, String) {
@@ -217,7 +217,7 @@ impl Teller {
         ("grant_id", id)
     }
 
-    fn expect(
+    fn plant(
         &mut self,
         detector: &'static str,
         key: Vec<(&'static str, String)>,

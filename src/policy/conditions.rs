@@ -102,7 +102,7 @@ fn shape(kind: ColumnKind) -> Option<Shape> {
     }
 }
 
-/// E-mail-like subjects are stored in lower case (event.md), so a pattern with capitals would silently never match.
+/// E-mail-like subjects are stored in lower case, so a pattern with capitals would silently never match.
 fn as_stored<'p>(column: &str, pattern: &'p str) -> Cow<'p, str> {
     let email =
         pattern.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));

@@ -91,98 +91,93 @@ fn every_default_can_be_written_as_it_is_shown() {
     assert_eq!(hash(&format!("[defaults]\n{text}")), Policy::default().hash());
 }
 
+/// A policy with a mistake, and what is said about it.
+const MISTAKES: &[(&str, &str)] = &[
+    ("[default]", "1: unknown section \"default\" in the policy; did you mean \"defaults\"?"),
+    ("max_age = \"1d\"", "1: \"max_age\" stands outside a section; put it under [defaults]"),
+    ("\n[rule]\nmax_age = \"1d\"", "2: \"rule\" is a list of tables; write [[rule]]"),
+    ("rule = [1]", "1: \"rule\" is a list of tables; write [[rule]]"),
+    ("[[defaults]]", "1: \"defaults\" is a table; write [defaults]"),
+    ("[[break_glass]]", "1: \"break_glass\" is a table; write [break_glass]"),
+    ("[defaults]\n\nmax_agee = \"1d\"", "3: unknown key \"max_agee\" in [defaults]; did you mean \"max_age\"?"),
+    ("[defaults]\nfrequency = 1", "2: unknown key \"frequency\" in [defaults]; the nearest is \"refresh\""),
+    ("[defaults]\nmax_age = 30", "2: \"max_age\" in [defaults] must be a duration such as \"30d\", not a whole number"),
+    ("[defaults]\nmax_age = \"-1d\"", "2: \"max_age\" in [defaults]: a duration cannot be negative"),
+    ("[defaults]\nmax_hosts = 0", "2: \"max_hosts\" in [defaults] must be a whole number from 1 to 10000, not 0"),
+    (
+        "[defaults]\nmax_hosts = 99999999999999999999",
+        "2: \"max_hosts\" in [defaults] must be a whole number from 1 to 10000, not 99999999999999999999",
+    ),
+    (
+        "[defaults]\nmax_hosts = \"1\"",
+        "2: \"max_hosts\" in [defaults] must be a whole number from 1 to 10000, not text",
+    ),
+    ("[defaults]\nrotation = \"yes\"", "2: \"rotation\" in [defaults] must be true or false, not text"),
+    (
+        "[defaults]\nrefresh = \"nevr\"",
+        "2: \"refresh\" in [defaults] must be \"allow\" or \"never\", not \"nevr\"; did you mean \"never\"?",
+    ),
+    ("[defaults]\nallowed_scopes = \"repo\"", "2: \"allowed_scopes\" in [defaults] must be a list of text, not text"),
+    (
+        "[defaults]\nallowed_scopes = [\n\"repo\",\n1]",
+        "4: \"allowed_scopes\" in [defaults] must be a list of text, not a whole number",
+    ),
+    (
+        "[defaults]\nrate_factor = nan",
+        "2: \"rate_factor\" in [defaults] must be a number from 1 to 1000, not a number outside that",
+    ),
+    (
+        "[defaults]\negress_asns = [-1]",
+        "2: \"egress_asns\" in [defaults] must be a whole number from 0 to 4294967295, not -1",
+    ),
+    (
+        "[defaults]\nclient_families = [\"a\"]",
+        "2: \"client_families\" in [defaults] must be a list of lists of text, not text",
+    ),
+    ("[[rule]]\nmax_age = \"1d\"", "1: [[rule]] lacks \"match\""),
+    ("[[rule]]\nmatch = { host_id = \"a\" }\n", "1: [[rule]] sets no value"),
+    (
+        "[[rule]]\nmax_age = \"1d\"\nmatch = {}",
+        "3: the match of [[rule]] names no column, so it would match everything",
+    ),
+    (
+        "[[rule]]\nmax_age = \"1d\"\nmatch = \"x\"",
+        "3: \"match\" in [[rule]] must be a table such as { client_id = \"ci-*\" }, not text",
+    ),
+    (
+        "[[rule]]\nmax_age = \"1d\"\nmatch = { host = \"x\" }",
+        "3: unknown column \"host\" in the match of [[rule]]; did you mean \"host_id\"?",
+    ),
+    (
+        "[[rule]]\nmax_age = \"1d\"\nmatch = { event_time = \"x\" }",
+        "3: column \"event_time\" in the match of [[rule]] holds neither text nor a number",
+    ),
+    (
+        "[[rule]]\nmax_age = \"1d\"\n[rule.match]\nhost_id = []",
+        "4: \"host_id\" in the match of [[rule]] must be a list with something in it, not empty",
+    ),
+    (
+        "[[rule]]\nmax_age = \"1d\"\nmatch = { host_id = 1 }",
+        "3: \"host_id\" in the match of [[rule]] must be text, not a whole number",
+    ),
+    (
+        "[[rule]]\nmax_age = \"1d\"\nmatch = { asn = \"64500\" }",
+        "3: \"asn\" in the match of [[rule]] must be a whole number from 0 to 4294967295, not text",
+    ),
+    (
+        "[[rule]]\nmax_age = \"1d\"\nmatch = { asn = 4294967296 }",
+        "3: \"asn\" in the match of [[rule]] must be a whole number from 0 to 4294967295, not 4294967296",
+    ),
+    ("[break_glass]\nmax_agee = \"1h\"", "2: unknown key \"max_agee\" in [break_glass]; did you mean \"max_age\"?"),
+    (
+        "[break_glass]\nmatch = [{ subject = \"x\" }]",
+        "2: unknown column \"subject\" in the match of [break_glass]; did you mean \"subject_id\"?",
+    ),
+];
+
 #[test]
 fn mistakes_name_line_key_and_nearest() {
-    let rule = "[[rule]]\nmatch = { host_id = \"a\" }\n";
-    let cases = [
-        ("[default]", "1: unknown section \"default\" in the policy; did you mean \"defaults\"?"),
-        ("max_age = \"1d\"", "1: \"max_age\" stands outside a section; put it under [defaults]"),
-        ("\n[rule]\nmax_age = \"1d\"", "2: \"rule\" is a list of tables; write [[rule]]"),
-        ("rule = [1]", "1: \"rule\" is a list of tables; write [[rule]]"),
-        ("[[defaults]]", "1: \"defaults\" is a table; write [defaults]"),
-        ("[[break_glass]]", "1: \"break_glass\" is a table; write [break_glass]"),
-        ("[defaults]\n\nmax_agee = \"1d\"", "3: unknown key \"max_agee\" in [defaults]; did you mean \"max_age\"?"),
-        ("[defaults]\nfrequency = 1", "2: unknown key \"frequency\" in [defaults]; the nearest is \"refresh\""),
-        (
-            "[defaults]\nmax_age = 30",
-            "2: \"max_age\" in [defaults] must be a duration such as \"30d\", not a whole number",
-        ),
-        ("[defaults]\nmax_age = \"-1d\"", "2: \"max_age\" in [defaults]: a duration cannot be negative"),
-        ("[defaults]\nmax_hosts = 0", "2: \"max_hosts\" in [defaults] must be a whole number from 1 to 10000, not 0"),
-        (
-            "[defaults]\nmax_hosts = 99999999999999999999",
-            "2: \"max_hosts\" in [defaults] must be a whole number from 1 to 10000, not 99999999999999999999",
-        ),
-        (
-            "[defaults]\nmax_hosts = \"1\"",
-            "2: \"max_hosts\" in [defaults] must be a whole number from 1 to 10000, not text",
-        ),
-        ("[defaults]\nrotation = \"yes\"", "2: \"rotation\" in [defaults] must be true or false, not text"),
-        (
-            "[defaults]\nrefresh = \"nevr\"",
-            "2: \"refresh\" in [defaults] must be \"allow\" or \"never\", not \"nevr\"; did you mean \"never\"?",
-        ),
-        (
-            "[defaults]\nallowed_scopes = \"repo\"",
-            "2: \"allowed_scopes\" in [defaults] must be a list of text, not text",
-        ),
-        (
-            "[defaults]\nallowed_scopes = [\n\"repo\",\n1]",
-            "4: \"allowed_scopes\" in [defaults] must be a list of text, not a whole number",
-        ),
-        (
-            "[defaults]\nrate_factor = nan",
-            "2: \"rate_factor\" in [defaults] must be a number from 1 to 1000, not a number outside that",
-        ),
-        (
-            "[defaults]\negress_asns = [-1]",
-            "2: \"egress_asns\" in [defaults] must be a whole number from 0 to 4294967295, not -1",
-        ),
-        (
-            "[defaults]\nclient_families = [\"a\"]",
-            "2: \"client_families\" in [defaults] must be a list of lists of text, not text",
-        ),
-        ("[[rule]]\nmax_age = \"1d\"", "1: [[rule]] lacks \"match\""),
-        (rule, "1: [[rule]] sets no value"),
-        (
-            "[[rule]]\nmax_age = \"1d\"\nmatch = {}",
-            "3: the match of [[rule]] names no column, so it would match everything",
-        ),
-        (
-            "[[rule]]\nmax_age = \"1d\"\nmatch = \"x\"",
-            "3: \"match\" in [[rule]] must be a table such as { client_id = \"ci-*\" }, not text",
-        ),
-        (
-            "[[rule]]\nmax_age = \"1d\"\nmatch = { host = \"x\" }",
-            "3: unknown column \"host\" in the match of [[rule]]; did you mean \"host_id\"?",
-        ),
-        (
-            "[[rule]]\nmax_age = \"1d\"\nmatch = { event_time = \"x\" }",
-            "3: column \"event_time\" in the match of [[rule]] holds neither text nor a number",
-        ),
-        (
-            "[[rule]]\nmax_age = \"1d\"\n[rule.match]\nhost_id = []",
-            "4: \"host_id\" in the match of [[rule]] must be a list with something in it, not empty",
-        ),
-        (
-            "[[rule]]\nmax_age = \"1d\"\nmatch = { host_id = 1 }",
-            "3: \"host_id\" in the match of [[rule]] must be text, not a whole number",
-        ),
-        (
-            "[[rule]]\nmax_age = \"1d\"\nmatch = { asn = \"64500\" }",
-            "3: \"asn\" in the match of [[rule]] must be a whole number from 0 to 4294967295, not text",
-        ),
-        (
-            "[[rule]]\nmax_age = \"1d\"\nmatch = { asn = 4294967296 }",
-            "3: \"asn\" in the match of [[rule]] must be a whole number from 0 to 4294967295, not 4294967296",
-        ),
-        ("[break_glass]\nmax_agee = \"1h\"", "2: unknown key \"max_agee\" in [break_glass]; did you mean \"max_age\"?"),
-        (
-            "[break_glass]\nmatch = [{ subject = \"x\" }]",
-            "2: unknown column \"subject\" in the match of [break_glass]; did you mean \"subject_id\"?",
-        ),
-    ];
-    for (text, want) in cases {
+    for (text, want) in MISTAKES {
         assert_eq!(errors(text), [format!("p.toml:{want}")], "{text}");
     }
 }

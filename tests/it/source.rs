@@ -16,6 +16,9 @@ use crate::kafka_broker::Broker;
 
 type Payloads = Vec<Vec<Option<Vec<u8>>>>;
 
+/// What each partition gave, with its offsets.
+type Read = BTreeMap<i32, Vec<(i64, Option<Vec<u8>>)>>;
+
 /// Two partitions with a tombstone, an empty record, a long one and one that is no UTF-8.
 fn payloads() -> Payloads {
     let text = |n: usize| Some(format!(r#"{{"n":{n}}}"#).into_bytes());
@@ -26,8 +29,8 @@ fn payloads() -> Payloads {
     vec![first, (500..700).map(text).collect()]
 }
 
-/// Reads to the end; what each partition gave, with its offsets.
-async fn drain(source: &mut dyn Source) -> BTreeMap<i32, Vec<(i64, Option<Vec<u8>>)>> {
+/// Reads to the end.
+async fn drain(source: &mut dyn Source) -> Read {
     let mut read: BTreeMap<i32, Vec<_>> = BTreeMap::new();
     let mut assigned: BTreeMap<i32, Option<i64>> = BTreeMap::new();
     loop {
@@ -53,7 +56,7 @@ async fn drain(source: &mut dyn Source) -> BTreeMap<i32, Vec<(i64, Option<Vec<u8
     }
 }
 
-fn from(payloads: &Payloads, positions: &BTreeMap<i32, i64>) -> BTreeMap<i32, Vec<(i64, Option<Vec<u8>>)>> {
+fn from(payloads: &Payloads, positions: &BTreeMap<i32, i64>) -> Read {
     let mut expected = BTreeMap::new();
     for (partition, records) in payloads.iter().enumerate() {
         let start = positions.get(&(partition as i32)).copied().unwrap_or(0);

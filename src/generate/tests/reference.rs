@@ -1,11 +1,11 @@
-//! detectors.md once more, slow and plain: all events in memory, one loop for each sentence. Tests hold the truth
+//! What the detectors mean, once more, slow and plain: all events in memory, one loop for each sentence. Tests hold the truth
 //! against it. It reads the written lines and shares nothing with the generator but the shape of a finding.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Truth;
+use super::super::Truth;
 
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3600 * SECOND;
