@@ -19,13 +19,6 @@ response = [
 key      = ["host_id"]
 reads    = ["contexts", "hosts"]
 every    = "5m"
-nominate = """
-SELECT host_id
-FROM contexts
-WHERE host_id IS NOT NULL
-GROUP BY host_id
-HAVING MIN(subject_id) <> MAX(subject_id) OR MIN(os_user) <> MAX(os_user)
-"""
 [controls]
 csf         = ["PR.AA-02"]
 nhi         = ["NHI9:2025", "NHI10:2025"]
@@ -49,7 +42,6 @@ followed AS (
         host_id,
         subject_id,
         first_at,
-        last_at,
         MAX(last_at) OVER (
             PARTITION BY host_id ORDER BY first_at, subject_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS others_until
@@ -57,26 +49,37 @@ followed AS (
 ),
 
 by_subjects AS (
-    SELECT
-        f.host_id,
-        MIN(CASE WHEN f.first_at <= f.others_until + h.shared_host_window THEN f.first_at END) AS violated_at
+    SELECT f.host_id, MIN(f.first_at) AS violated_at
     FROM followed AS f
     INNER JOIN hosts AS h ON h.host_id = f.host_id
-    WHERE h.shared_host <> 'allow'
+    WHERE f.first_at <= f.others_until + h.shared_host_window AND h.shared_host <> 'allow'
     GROUP BY f.host_id
-    HAVING MIN(CASE WHEN f.first_at <= f.others_until + h.shared_host_window THEN f.first_at END) IS NOT NULL
+),
+
+several_accounts AS (
+    SELECT host_id, grant_id
+    FROM contexts
+    WHERE host_id IS NOT NULL AND os_user IS NOT NULL
+    GROUP BY host_id, grant_id
+    HAVING MIN(os_user) <> MAX(os_user)
 ),
 
 accounts AS (
-    SELECT host_id, grant_id, os_user, MIN(first_exercised_at) AS first_at
-    FROM contexts
-    WHERE host_id IS NOT NULL AND os_user IS NOT NULL
-    GROUP BY host_id, grant_id, os_user
+    SELECT
+        c.host_id,
+        c.grant_id,
+        c.os_user,
+        MIN(c.first_exercised_at) AS first_at
+    FROM contexts AS c
+    INNER JOIN several_accounts AS s ON s.host_id = c.host_id AND s.grant_id = c.grant_id
+    WHERE c.os_user IS NOT NULL
+    GROUP BY c.host_id, c.grant_id, c.os_user
 ),
 
 ranked_accounts AS (
     SELECT
         host_id,
+        grant_id,
         first_at,
         ROW_NUMBER() OVER (PARTITION BY host_id, grant_id ORDER BY first_at, os_user) AS place
     FROM accounts
@@ -105,30 +108,31 @@ findings AS (
 
 visitors AS (
     SELECT
-        host_id,
+        p.host_id,
         COUNT(*) AS subject_count,
         array_slice(
             array_agg(
-                named_struct('subject_id', subject_id, 'first_at', first_at, 'last_at', last_at)
-                ORDER BY first_at, subject_id
+                named_struct('subject_id', p.subject_id, 'first_at', p.first_at, 'last_at', p.last_at)
+                ORDER BY p.first_at, p.subject_id
             ), 1, 20
         ) AS presences
-    FROM presences
-    GROUP BY host_id
+    FROM presences AS p
+    INNER JOIN findings AS f ON f.host_id = p.host_id
+    GROUP BY p.host_id
 ),
 
 things AS (
     SELECT
-        host_id,
+        c.host_id,
+        array_slice(array_agg(DISTINCT c.subject_id ORDER BY c.subject_id), 1, 20) AS subjects,
         array_slice(
-            array_agg(DISTINCT subject_id ORDER BY subject_id) FILTER (WHERE subject_id IS NOT NULL), 1, 20
-        ) AS subjects,
-        array_slice(array_agg(DISTINCT os_user ORDER BY os_user) FILTER (WHERE os_user IS NOT NULL), 1, 20) AS os_users,
-        array_slice(array_agg(DISTINCT grant_id ORDER BY grant_id), 1, 20) AS grants,
-        COUNT(DISTINCT grant_id) AS grant_count
-    FROM contexts
-    WHERE host_id IS NOT NULL
-    GROUP BY host_id
+            array_agg(DISTINCT c.os_user ORDER BY c.os_user) FILTER (WHERE c.os_user IS NOT NULL), 1, 20
+        ) AS os_users,
+        array_slice(array_agg(DISTINCT c.grant_id ORDER BY c.grant_id), 1, 20) AS grants,
+        COUNT(DISTINCT c.grant_id) AS grant_count
+    FROM contexts AS c
+    INNER JOIN findings AS f ON f.host_id = c.host_id
+    GROUP BY c.host_id
 )
 
 SELECT

@@ -9,12 +9,11 @@ pub mod check;
 pub mod folds;
 pub mod frame;
 pub mod header;
-mod kept;
 pub mod lifecycle;
 pub mod log;
 mod policy_views;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
 use datafusion::arrow::compute::cast;
@@ -23,7 +22,7 @@ use datafusion::prelude::SessionContext;
 use serde_json::{Map, Value, json};
 
 use catalog::{Catalog, Detector};
-use frame::{Frame, Nominated};
+use frame::Frame;
 use lifecycle::{Change, Moment, Terms, Transition};
 use log::{Log, Run};
 
@@ -88,13 +87,10 @@ const ATTEMPTS_MAX: u32 = 20;
 pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Request) -> Result<Report, DetectError> {
     let at = clock::now_micros();
     let as_of = request.as_of.unwrap_or(at);
-    let mut watch = Watch::start();
     let state = lake.events().refresh().await?;
     let detectors = catalog.select(&request.ids)?;
     let frame = Frame::open(lake, &state, policy, as_of, request.full).await?;
-    watch.lap("frame");
     let outcomes = judge(&frame, &detectors, as_of, request.full).await;
-    watch.lap("detectors");
     let run = Run {
         id: uuid::Uuid::new_v4().to_string(),
         as_of,
@@ -115,91 +111,45 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
         if recorded {
             log.record_run(&run, &summary(&outcomes)).await?;
         }
-        watch.lap("findings log");
         let report = Report { run_id: run.id, as_of, version: state.version, outcomes, transitions, open, recorded };
         return Ok(report);
     }
     Err(LakeError::Contended(format!("{}findings", lake.uri()), ATTEMPTS_MAX).into())
 }
 
-/// Says where the time of a run goes, to whoever asks for debug messages.
-struct Watch(i64);
-
-impl Watch {
-    fn start() -> Self {
-        Self(clock::now_micros())
-    }
-
-    fn lap(&mut self, what: &str) {
-        let now = clock::now_micros();
-        tracing::debug!(milliseconds = (now - self.0) / 1000, "{what}");
-        self.0 = now;
-    }
-}
-
 /// Every detector's rows. Nominating detectors share one scan of the rows of all grants they name.
 async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64, full: bool) -> Vec<Outcome> {
-    let mut watch = Watch::start();
     let mut failures: HashMap<&str, String> = HashMap::new();
-    let (mut grants, mut hosts) = (BTreeSet::new(), BTreeSet::new());
-    let mut about: HashMap<&str, About> = HashMap::new();
+    let mut nominated: HashSet<String> = HashSet::new();
     for detector in detectors {
         let mistakes = check::mistakes(frame.wide(), detector).await;
         if !mistakes.is_empty() {
             failures.insert(&detector.id, format!("{}: {}", detector.file, mistakes.join("; ")));
             continue;
         }
-        let nominated = match detector.header.nominate.as_ref().filter(|_| !full) {
-            Some(sql) => frame.nominated(sql).await,
-            None => continue,
-        };
-        match nominated {
-            Ok(Nominated::Grants(names)) => {
-                grants.extend(names);
-                about.insert(&detector.id, About::Grants);
-            }
-            Ok(Nominated::Hosts(names)) => {
-                hosts.extend(names);
-                about.insert(&detector.id, About::Hosts);
-            }
-            Err(error) => {
-                failures.insert(&detector.id, format!("{}: nominate: {error}", detector.file));
+        if let Some(sql) = detector.header.nominate.as_ref().filter(|_| !full) {
+            match frame.nominated(sql).await {
+                Ok(grants) => nominated.extend(grants),
+                Err(error) => {
+                    failures.insert(&detector.id, format!("{}: nominate: {error}", detector.file));
+                }
             }
         }
     }
-    watch.lap("checks and nominations");
-    let wanted = |what: About| about.values().any(|a| *a == what);
-    let of_grants = narrow(frame, wanted(About::Grants), Nominated::Grants(grants.into_iter().collect())).await;
-    watch.lap("rows of nominated grants");
-    let of_hosts = narrow(frame, wanted(About::Hosts), Nominated::Hosts(hosts.into_iter().collect())).await;
-    watch.lap("contexts of nominated hosts");
+    let mut grants: Vec<String> = nominated.into_iter().collect();
+    grants.sort_unstable();
+    let narrow = if full { Ok(None) } else { frame.narrow(&grants).await };
     let mut outcomes = Vec::with_capacity(detectors.len());
     for detector in detectors {
-        let session = match about.get(detector.id.as_str()) {
-            None => Ok(frame.wide()),
-            Some(About::Grants) => of_grants.as_ref(),
-            Some(About::Hosts) => of_hosts.as_ref(),
-        };
-        let verdicts = match (failures.remove(detector.id.as_str()), session) {
+        let verdicts = match (failures.remove(detector.id.as_str()), &narrow) {
             (Some(failure), _) => Err(failure),
-            (None, Err(error)) => Err(format!("{}: {error}", detector.file)),
-            (None, Ok(session)) => verdicts(session, detector, as_of).await,
+            (None, Err(error)) if detector.header.nominate.is_some() => Err(format!("{}: {error}", detector.file)),
+            (None, Ok(Some(narrow))) if detector.header.nominate.is_some() => verdicts(narrow, detector, as_of).await,
+            (None, _) => verdicts(frame.wide(), detector, as_of).await,
         };
-        watch.lap(&detector.id);
         outcomes.push(Outcome { detector: detector.id.clone(), verdicts });
     }
     outcomes
-}
-
-/// What a detector nominates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
-    Grants,
-    Hosts,
-}
-
-async fn narrow(frame: &Frame<'_>, wanted: bool, nominated: Nominated) -> Result<SessionContext, QueryError> {
-    if wanted { frame.narrow(&nominated).await } else { Ok(frame.wide().clone()) }
 }
 
 async fn verdicts(context: &SessionContext, detector: &Detector, as_of: i64) -> Result<Vec<Verdict>, String> {

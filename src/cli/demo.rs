@@ -46,13 +46,14 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     Ok(if code == ExitCode::from(2) { code } else { ExitCode::SUCCESS })
 }
 
+/// The finding named is Mallory's: an id follows from detector and key, so it is the same everywhere.
 fn next_steps(global: &Global) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "tokentrail".into());
     let place = if global.lake == "./tokentrail-data" { String::new() } else { format!(" --lake {}", global.lake) };
     format!(
         "Try next:\n\
-         \x20 {program}{place} findings list                        what is open\n\
-         \x20 {program}{place} findings show refresh_after           one finding: why, its events, the SQL\n\
+         \x20 {program}{place} findings list                       what is open\n\
+         \x20 {program}{place} findings show 69ee32b1              one finding: why, its events, the SQL\n\
          \x20 {program}{place} query \"SELECT event_time, action, outcome, host_id, ip FROM token_events \\\n\
          \x20     WHERE grant_id = 'fm-mallory-gh' ORDER BY event_time\"\n\
          \x20 {program}{place} query \"SELECT reject_reason FROM rejected\"\n\

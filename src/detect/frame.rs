@@ -19,14 +19,14 @@ use datafusion::prelude::{SessionContext, col, lit};
 
 use super::folds::store::Store;
 use super::folds::{Fold, Past};
-use super::{kept, policy_views};
+use super::policy_views;
 use crate::event::columns::{ALL as COLUMNS, TABLE_SCHEMA};
 use crate::lake::Lake;
 use crate::lake::table::State;
 use crate::policy::Policy;
 use crate::query::{self, QueryError, views};
 
-/// Names that are looked up one by one; more than these are joined with everything.
+/// Grants that are looked up by name; more than these, and everything is read instead.
 const LOOKUP_MAX: usize = 20_000;
 /// Columns of events that no verdict needs and that are large.
 const LEFT_OUT: &[&str] = &["raw", "raw_bytes", "reject_reason"];
@@ -35,18 +35,9 @@ const VIEWS: &[&str] = &["token_events", "context_events", "offboardings", "devi
 
 type Tables = Vec<(String, Arc<dyn TableProvider>)>;
 
-/// What a detector wants to look at closely.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Nominated {
-    Grants(Vec<String>),
-    Hosts(Vec<String>),
-}
-
 /// The events, folds and policy of one moment.
 pub struct Frame<'p> {
     policy: &'p Policy,
-    /// What was opened; an empty frame stands on nothing.
-    opened: Option<(&'p Lake, &'p State)>,
     as_of: i64,
     folds: Vec<Fold>,
     /// Events up to `as_of`, the parts of each fold, and `aliases`.
@@ -57,8 +48,8 @@ pub struct Frame<'p> {
 impl<'p> Frame<'p> {
     /// The frame of `state` at `as_of`. `full`: folds are made from the events instead of being read.
     pub async fn open(
-        lake: &'p Lake,
-        state: &'p State,
+        lake: &Lake,
+        state: &State,
         policy: &'p Policy,
         as_of: i64,
         full: bool,
@@ -73,15 +64,14 @@ impl<'p> Frame<'p> {
         let dirty = if full { Vec::new() } else { sources.dirty(&folds).await? };
         sources.all_again |= dirty.len() > LOOKUP_MAX;
         let dirty_rows =
-            if sources.all_again || dirty.is_empty() { None } else { Some(sources.rows_of(&dirty).await?) };
+            if sources.all_again || dirty.is_empty() { None } else { Some(sources.rows_of(&dirty, &[]).await?) };
         for fold in &folds {
             let parts = sources.parts(fold, &dirty, dirty_rows.as_ref()).await?;
             tables.push((format!("{}_parts", fold.name), parts));
         }
         let known = sources.aliases(&aliases, &tables).await?;
         tables.push(("aliases".to_owned(), known));
-        let opened = Some((lake, state));
-        let mut frame = Self { policy, opened, as_of, folds, tables, wide: context };
+        let mut frame = Self { policy, as_of, folds, tables, wide: context };
         frame.wide = frame.session(&frame.tables, None).await?;
         frame.keep_small().await?;
         Ok(frame)
@@ -97,7 +87,7 @@ impl<'p> Frame<'p> {
         for fold in &folds {
             tables.push((format!("{}_parts", fold.name), folded(&context, fold, events.clone()).await?));
         }
-        let mut frame = Self { policy, opened: None, as_of: 0, folds, tables, wide: context };
+        let mut frame = Self { policy, as_of: 0, folds, tables, wide: context };
         frame.wide = frame.session(&frame.tables, None).await?;
         Ok(frame)
     }
@@ -112,30 +102,25 @@ impl<'p> Frame<'p> {
         self.wide
     }
 
-    /// What a nominating query names.
-    pub async fn nominated(&self, sql: &str) -> Result<Nominated, QueryError> {
+    /// The grants that a nominating query names.
+    pub async fn nominated(&self, sql: &str) -> Result<Vec<String>, QueryError> {
         let frame = views::bind(query::plan(&self.wide, sql).await?, Some(self.as_of))?;
-        let about_hosts = frame.schema().field_with_unqualified_name("grant_id").is_err();
-        let column = if about_hosts { "host_id" } else { "grant_id" };
-        let names = texts(&frame.select(vec![col(column)])?.distinct()?.collect().await?)?;
-        Ok(if about_hosts { Nominated::Hosts(names) } else { Nominated::Grants(names) })
+        let frame = frame.select(vec![col("grant_id")])?.distinct()?;
+        texts(&frame.collect().await?)
     }
 
-    /// A session over the rows of these grants, or over what happened on these hosts.
-    pub async fn narrow(&self, nominated: &Nominated) -> Result<SessionContext, QueryError> {
-        let tokens = match nominated {
-            Nominated::Grants(grants) => self.tokens_of(grants).await?,
-            Nominated::Hosts(_) => Vec::new(),
-        };
+    /// A session over the rows of these grants alone; `None`: they are so many that the wide one is as good.
+    pub async fn narrow(&self, grants: &[String]) -> Result<Option<SessionContext>, QueryError> {
+        if grants.len() > LOOKUP_MAX {
+            return Ok(None);
+        }
+        let tokens = self.tokens_of(grants).await?;
         let mut tables: Tables = Vec::new();
         for (name, table) in &self.tables {
-            let narrowed = match (nominated, name.as_str()) {
-                (Nominated::Grants(grants), "events") => Some(self.own_rows(grants, &tokens).await?),
-                (Nominated::Grants(grants), "grants_parts" | "contexts_parts" | "rule_matches_parts") => {
-                    Some(rows_under(&self.wide, table, &[("grant_id", grants), ("alias_token_id", &tokens)]).await?)
-                }
-                (Nominated::Hosts(hosts), "contexts_parts") => {
-                    Some(rows_under(&self.wide, table, &[("host_id", hosts)]).await?)
+            let narrowed = match name.as_str() {
+                "events" => Some(collect_rows(&self.wide, table, &stored_rows(grants, &tokens, "token_id")).await?),
+                "grants_parts" | "contexts_parts" | "rule_matches_parts" => {
+                    Some(collect_rows(&self.wide, table, &stored_rows(grants, &tokens, "alias_token_id")).await?)
                 }
                 _ => None,
             };
@@ -144,25 +129,7 @@ impl<'p> Frame<'p> {
         for small in ["offboardings", "device_losses"] {
             tables.push((small.to_owned(), self.wide.table_provider(small).await?));
         }
-        let only = match nominated {
-            Nominated::Grants(grants) => Some(grants.as_slice()),
-            Nominated::Hosts(_) => None,
-        };
-        self.session(&tables, only).await
-    }
-
-    /// The events of some grants up to `as_of`.
-    async fn own_rows(&self, grants: &[String], tokens: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
-        match self.opened {
-            Some((lake, state)) if grants.len() + tokens.len() <= LOOKUP_MAX => {
-                let rows = kept::Store::new(lake, &self.wide)?.rows(state, grants, tokens).await?;
-                up_to(&self.wide, rows, self.as_of)
-            }
-            _ => {
-                let events = self.wide.table_provider("events").await?;
-                rows_under(&self.wide, &events, &[("grant_id", grants), ("token_id", tokens)]).await
-            }
-        }
+        Ok(Some(self.session(&tables, Some(grants)).await?))
     }
 
     /// A session over these tables with every view; `only`: nothing of other grants.
@@ -271,8 +238,8 @@ impl Sources<'_> {
     }
 
     /// Events up to `as_of` whose stored grant is one of these.
-    async fn rows_of(&self, grants: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
-        rows_under(self.context, self.events, &[("grant_id", grants)]).await
+    async fn rows_of(&self, grants: &[String], tokens: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
+        collect_rows(self.context, self.events, &stored_rows(grants, tokens, "token_id")).await
     }
 
     /// What is known of tokens met without their family. Where there are none, no event is read for it.
@@ -311,7 +278,7 @@ fn up_to(
     files: Arc<dyn TableProvider>,
     as_of: i64,
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let wanted: Vec<Expr> = narrow_columns().map(column).collect();
+    let wanted: Vec<Expr> = COLUMNS.iter().filter(|c| !LEFT_OUT.contains(&c.name)).map(|c| column(c.name)).collect();
     let last_day = i32::try_from(as_of.div_euclid(crate::event::time::DAY)).unwrap_or(i32::MAX);
     let until = column("event_time")
         .lt_eq(lit(views::timestamp(as_of)))
@@ -320,43 +287,23 @@ fn up_to(
     Ok(context.read_table(files)?.filter(until)?.select(wanted)?.into_view())
 }
 
-/// The columns of events that frames show.
-pub(super) fn narrow_columns() -> impl Iterator<Item = &'static str> {
-    COLUMNS.iter().map(|c| c.name).filter(|name| !LEFT_OUT.contains(name))
-}
-
 /// A column by its exact name; `col` would fold case and split at dots.
-pub(super) fn column(name: &str) -> Expr {
+fn column(name: &str) -> Expr {
     Expr::Column(datafusion::common::Column::new_unqualified(name))
 }
 
-/// Rows stored under one of these grants, or with one of these tokens.
-pub(super) fn stored_rows(grants: &[String], tokens: &[String], token_column: &str) -> Expr {
+/// Rows stored under one of these grants, or under one of these tokens alone.
+fn stored_rows(grants: &[String], tokens: &[String], token_column: &str) -> Expr {
     let by_grant = col("grant_id").in_list(literals(grants), false);
     if tokens.is_empty() { by_grant } else { by_grant.or(col(token_column).in_list(literals(tokens), false)) }
 }
 
-/// Rows that have one of the names in the column beside them, in memory.
-async fn rows_under(
+async fn collect_rows(
     context: &SessionContext,
     table: &Arc<dyn TableProvider>,
-    wanted: &[(&str, &[String])],
+    wanted: &Expr,
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let rows = if wanted.iter().map(|(_, texts)| texts.len()).sum::<usize>() <= LOOKUP_MAX {
-        let any = wanted.iter().filter(|(_, texts)| !texts.is_empty());
-        let any = any.map(|(column, texts)| col(*column).in_list(literals(texts), false)).reduce(Expr::or);
-        context.read_table(table.clone())?.filter(any.unwrap_or_else(|| lit(false)))?
-    } else {
-        let context = query::sibling(context);
-        views::replace(&context, "stored", table.clone())?;
-        let mut conditions = Vec::new();
-        for (column, texts) in wanted {
-            views::replace(&context, &format!("wanted_{column}"), names(column, texts)?)?;
-            conditions.push(format!("{column} IN (SELECT {column} FROM wanted_{column})"));
-        }
-        context.sql(&format!("SELECT * FROM stored WHERE {}", conditions.join(" OR "))).await?
-    };
-    views::memory(query::collect(rows).await?)
+    views::memory(query::collect(context.read_table(table.clone())?.filter(wanted.clone())?).await?)
 }
 
 /// Limits a registered view to the nominated grants.
