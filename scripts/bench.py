@@ -143,7 +143,8 @@ def fill(bootstrap, source):
     from confluent_kafka import Producer
     from confluent_kafka.admin import AdminClient, NewTopic
 
-    for created in AdminClient({"bootstrap.servers": bootstrap}).create_topics([NewTopic("bench", 6, 1)]).values():
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # has to outlive its answers
+    for created in admin.create_topics([NewTopic("bench", 6, 1)]).values():
         created.result()
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000})
     with open(source, "rb") as lines:
@@ -168,10 +169,13 @@ def kafka(folder, events, rounds):
         fill(answer["bootstrap"], source)
         ours, theirs = [], []
         for round in range(rounds):
-            lake = folder / f"lake-kafka-{round}"
-            command = [TOKENTRAIL, "-q", "--lake", lake, "-o", "json", "ingest", "--from", "kafka", "--once", *broker]
-            ours.append(run([*command, "--group", f"lake-{round}"])[0])
-            theirs.append(run([*command, "--group", f"discard-{round}", "--discard"])[0])
+            lake, empty = folder / f"lake-kafka-{round}", folder / f"lake-discard-{round}"
+            command = ["-q", "-o", "json", "ingest", "--from", "kafka", "--once", *broker]
+            ours.append(run([TOKENTRAIL, "--lake", lake, *command, "--group", f"lake-{round}"])[0])
+            # A lake of its own: positions decide where reading starts.
+            seconds, _, output = run([TOKENTRAIL, "--lake", empty, *command, "--group", f"discard-{round}", "--discard"])
+            assert json.loads(output)["records"] == events
+            theirs.append(seconds)
             print(f"  to the lake {ours[-1]:.2f} s, discarded {theirs[-1]:.2f} s", flush=True)
         ratios("Kafka to lake (peer: discard)", ours, theirs)
     finally:
