@@ -19,6 +19,13 @@ response = [
 key      = ["host_id"]
 reads    = ["contexts", "hosts"]
 every    = "5m"
+nominate = """
+SELECT host_id
+FROM contexts
+WHERE host_id IS NOT NULL
+GROUP BY host_id
+HAVING MIN(subject_id) <> MAX(subject_id) OR MIN(os_user) <> MAX(os_user)
+"""
 [controls]
 csf         = ["PR.AA-02"]
 nhi         = ["NHI9:2025", "NHI10:2025"]
@@ -42,6 +49,7 @@ followed AS (
         host_id,
         subject_id,
         first_at,
+        last_at,
         MAX(last_at) OVER (
             PARTITION BY host_id ORDER BY first_at, subject_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS others_until
@@ -49,37 +57,26 @@ followed AS (
 ),
 
 by_subjects AS (
-    SELECT f.host_id, MIN(f.first_at) AS violated_at
+    SELECT
+        f.host_id,
+        MIN(CASE WHEN f.first_at <= f.others_until + h.shared_host_window THEN f.first_at END) AS violated_at
     FROM followed AS f
     INNER JOIN hosts AS h ON h.host_id = f.host_id
-    WHERE f.first_at <= f.others_until + h.shared_host_window AND h.shared_host <> 'allow'
+    WHERE h.shared_host <> 'allow'
     GROUP BY f.host_id
-),
-
-several_accounts AS (
-    SELECT host_id, grant_id
-    FROM contexts
-    WHERE host_id IS NOT NULL AND os_user IS NOT NULL
-    GROUP BY host_id, grant_id
-    HAVING MIN(os_user) <> MAX(os_user)
+    HAVING MIN(CASE WHEN f.first_at <= f.others_until + h.shared_host_window THEN f.first_at END) IS NOT NULL
 ),
 
 accounts AS (
-    SELECT
-        c.host_id,
-        c.grant_id,
-        c.os_user,
-        MIN(c.first_exercised_at) AS first_at
-    FROM contexts AS c
-    INNER JOIN several_accounts AS s ON s.host_id = c.host_id AND s.grant_id = c.grant_id
-    WHERE c.os_user IS NOT NULL
-    GROUP BY c.host_id, c.grant_id, c.os_user
+    SELECT host_id, grant_id, os_user, MIN(first_exercised_at) AS first_at
+    FROM contexts
+    WHERE host_id IS NOT NULL AND os_user IS NOT NULL
+    GROUP BY host_id, grant_id, os_user
 ),
 
 ranked_accounts AS (
     SELECT
         host_id,
-        grant_id,
         first_at,
         ROW_NUMBER() OVER (PARTITION BY host_id, grant_id ORDER BY first_at, os_user) AS place
     FROM accounts
@@ -108,31 +105,39 @@ findings AS (
 
 visitors AS (
     SELECT
-        p.host_id,
+        host_id,
         COUNT(*) AS subject_count,
+        array_slice(array_sort(array_agg(subject_id)), 1, 20) AS subjects,
         array_slice(
-            array_agg(
-                named_struct('subject_id', p.subject_id, 'first_at', p.first_at, 'last_at', p.last_at)
-                ORDER BY p.first_at, p.subject_id
-            ), 1, 20
+            array_sort(array_agg(CAST(first_at AS VARCHAR) || ' to ' || CAST(last_at AS VARCHAR) || ' ' || subject_id)), 1, 20
         ) AS presences
-    FROM presences AS p
-    INNER JOIN findings AS f ON f.host_id = p.host_id
-    GROUP BY p.host_id
+    FROM presences
+    GROUP BY host_id
 ),
 
-things AS (
-    SELECT
-        c.host_id,
-        array_slice(array_agg(DISTINCT c.subject_id ORDER BY c.subject_id), 1, 20) AS subjects,
-        array_slice(
-            array_agg(DISTINCT c.os_user ORDER BY c.os_user) FILTER (WHERE c.os_user IS NOT NULL), 1, 20
-        ) AS os_users,
-        array_slice(array_agg(DISTINCT c.grant_id ORDER BY c.grant_id), 1, 20) AS grants,
-        COUNT(DISTINCT c.grant_id) AS grant_count
-    FROM contexts AS c
-    INNER JOIN findings AS f ON f.host_id = c.host_id
-    GROUP BY c.host_id
+host_users AS (
+    SELECT host_id, os_user
+    FROM accounts
+    GROUP BY host_id, os_user
+),
+
+users AS (
+    SELECT host_id, array_slice(array_sort(array_agg(os_user)), 1, 20) AS os_users
+    FROM host_users
+    GROUP BY host_id
+),
+
+host_grants AS (
+    SELECT host_id, grant_id
+    FROM contexts
+    WHERE host_id IS NOT NULL
+    GROUP BY host_id, grant_id
+),
+
+tokens AS (
+    SELECT host_id, COUNT(*) AS grant_count, array_slice(array_sort(array_agg(grant_id)), 1, 20) AS grants
+    FROM host_grants
+    GROUP BY host_id
 )
 
 SELECT
@@ -140,16 +145,17 @@ SELECT
     f.violated_at,
     CAST(NULL AS TIMESTAMP) AS resolved_at,
     f.reason,
-    t.subjects,
-    t.os_users,
+    v.subjects,
+    v.presences,
+    coalesce(v.subject_count, 0) AS subject_count,
+    u.os_users,
     t.grants,
     t.grant_count,
-    coalesce(v.subject_count, 0) AS subject_count,
-    v.presences,
     h.shared_host_window,
     h.shared_host_window_rule AS rule
 FROM findings AS f
 INNER JOIN hosts AS h ON h.host_id = f.host_id
-INNER JOIN things AS t ON t.host_id = f.host_id
+INNER JOIN tokens AS t ON t.host_id = f.host_id
 LEFT JOIN visitors AS v ON v.host_id = f.host_id
+LEFT JOIN users AS u ON u.host_id = f.host_id
 ORDER BY f.host_id

@@ -7,7 +7,7 @@ A shared machine is noisy: quote the ratio of each pair and the median, not sing
   kafka    Kafka to a lake against consuming and discarding with the same client
   detect   a pass after new events against DuckDB's four queries from the raw events of the same lake
 """
-import argparse, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, datetime, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
 
 import duckdb
 
@@ -79,55 +79,105 @@ def ingest(folder, events, rounds):
     print(f"peak memory: {peak:.0f} MiB (limit 1024)")
 
 
-# The four detectors from the raw events, as somebody would write them in DuckDB.
+AS_OF = "2026-11-01T00:00:00Z"
+T = f"TIMESTAMPTZ '{AS_OF}'"
+# What the peer needs more than once; the workload has no policy of its own, no reinstatement, recovery or broad revocation.
+PEER_GRANTS = f"""
+    SELECT grant_id, coalesce(min(coalesce(issued_at, event_time)) FILTER (action = 'issue'), min(issued_at), min(event_time)) AS started_at,
+        least(
+            min(event_time) FILTER (action = 'revoke' AND token_kind NOT IN ('access', 'id')),
+            CASE WHEN bool_and(token_kind IN ('access', 'id')) THEN min(event_time) FILTER (action = 'revoke') END,
+            coalesce(max(expires_at) FILTER (token_kind NOT IN ('access', 'id')), max(expires_at))
+        ) AS ended_at,
+        max(event_time) FILTER (action IN ('issue', 'refresh', 'use')) AS last_exercised_at
+    FROM events WHERE outcome = 'success' AND grant_id IS NOT NULL AND event_time <= {T} GROUP BY grant_id HAVING last_exercised_at IS NOT NULL"""
+# The four detectors from the raw events, as somebody would write them in DuckDB: key columns and violated_at.
 PEER_DETECT = {
-    "refresh_after_offboarding": """
-        SELECT e.subject_id, e.grant_id, min(e.event_time), max(e.event_time), count(*) FROM events e
-        JOIN (SELECT subject_id, min(event_time) AS at FROM events WHERE action = 'offboard' GROUP BY 1) o USING (subject_id)
-        WHERE e.action = 'refresh' AND e.outcome = 'success' AND e.event_time >= o.at GROUP BY 1, 2""",
-    "token_older_than_policy": """
-        SELECT grant_id, started_at, ended_at, last_exercised_at FROM (
-            SELECT grant_id,
-                coalesce(min(coalesce(issued_at, event_time)) FILTER (action = 'issue'), min(issued_at), min(event_time)) AS started_at,
-                least(min(event_time) FILTER (action = 'revoke'), max(expires_at)) AS ended_at,
-                max(event_time) FILTER (action IN ('issue', 'refresh', 'use')) AS last_exercised_at
-            FROM events WHERE outcome = 'success' AND grant_id IS NOT NULL GROUP BY 1)
-        WHERE least(ended_at, TIMESTAMP '2026-11-01') - started_at > INTERVAL 30 DAY
-            OR least(ended_at, TIMESTAMP '2026-11-01') - last_exercised_at > INTERVAL 14 DAY""",
-    "shared_host_reuse": """
-        WITH presence AS (SELECT host_id, subject_id, min(event_time) AS first, max(event_time) AS last FROM events
-            WHERE action IN ('issue', 'refresh', 'use') AND outcome = 'success' AND host_id IS NOT NULL AND subject_kind IS DISTINCT FROM 'service'
-            GROUP BY 1, 2)
-        SELECT a.host_id, min(greatest(a.first, b.first)) FROM presence a JOIN presence b
-            ON a.host_id = b.host_id AND a.subject_id < b.subject_id
-            AND greatest(a.first, b.first) <= least(a.last, b.last) + INTERVAL 12 HOUR GROUP BY 1""",
-    "unrevoked_lost_device": """
-        SELECT e.device_id, e.grant_id, max(e.event_time) FROM events e
-        JOIN (SELECT device_id, min(event_time) AS at FROM events WHERE action = 'device_lost' GROUP BY 1) d USING (device_id)
-        WHERE e.outcome = 'success' GROUP BY 1, 2
-        HAVING coalesce(min(e.event_time) FILTER (e.action = 'revoke'), 'infinity') > min(d.at) + INTERVAL 1 HOUR""",
+    "refresh_after_offboarding": f"""
+        SELECT e.subject_id, e.grant_id, min(e.event_time) FROM events e
+        JOIN (SELECT subject_id, min(event_time) AS moment FROM events WHERE action = 'offboard' GROUP BY 1) o USING (subject_id)
+        WHERE e.action = 'refresh' AND e.outcome = 'success' AND e.event_time >= o.moment AND e.event_time <= {T} GROUP BY 1, 2""",
+    "token_older_than_policy": f"""
+        WITH grants AS ({PEER_GRANTS})
+        SELECT grant_id, 'age', started_at + INTERVAL 30 DAY FROM grants WHERE least(ended_at, {T}) - started_at > INTERVAL 30 DAY
+        UNION ALL
+        SELECT grant_id, 'idle', last_exercised_at + INTERVAL 14 DAY FROM grants WHERE least(ended_at, {T}) - last_exercised_at > INTERVAL 14 DAY""",
+    "shared_host_reuse": f"""
+        WITH exercises AS (SELECT * FROM events WHERE action IN ('issue', 'refresh', 'use') AND outcome = 'success' AND host_id IS NOT NULL
+            AND event_time <= {T}),
+        presence AS (SELECT host_id, subject_id, min(event_time) AS first, max(event_time) AS last FROM exercises
+            WHERE subject_id IS NOT NULL AND subject_kind IS DISTINCT FROM 'service' GROUP BY 1, 2),
+        accounts AS (SELECT host_id, grant_id, os_user, min(event_time) AS first FROM exercises WHERE os_user IS NOT NULL AND grant_id IS NOT NULL
+            GROUP BY 1, 2, 3),
+        found AS (
+            SELECT a.host_id, greatest(a.first, b.first) AS moment FROM presence a JOIN presence b ON a.host_id = b.host_id
+                AND a.subject_id < b.subject_id AND greatest(a.first, b.first) <= least(a.last, b.last) + INTERVAL 12 HOUR
+            UNION ALL
+            SELECT a.host_id, greatest(a.first, b.first) FROM accounts a JOIN accounts b ON a.host_id = b.host_id
+                AND a.grant_id = b.grant_id AND a.os_user < b.os_user)
+        SELECT host_id, min(moment) FROM found GROUP BY 1""",
+    "unrevoked_lost_device": f"""
+        WITH grants AS ({PEER_GRANTS}),
+        lost AS (SELECT device_id, event_time + INTERVAL 1 HOUR AS x FROM events WHERE action = 'device_lost' AND outcome = 'success' AND event_time <= {T}),
+        used AS (SELECT DISTINCT device_id, grant_id FROM events JOIN (SELECT DISTINCT device_id FROM lost) USING (device_id)
+            WHERE action IN ('issue', 'refresh', 'use') AND outcome = 'success' AND event_time <= {T})
+        SELECT device_id, grant_id, min(x) FROM used JOIN lost USING (device_id) JOIN grants USING (grant_id)
+        WHERE started_at <= x AND (ended_at IS NULL OR ended_at > x) AND x <= {T} GROUP BY 1, 2""",
 }
+
+
+def peer_detect(lake):
+    """Seconds DuckDB needs for the four, and the number of rows and a digest of them, detector by detector."""
+    connection = duckdb.connect()
+    connection.execute("SET threads = 2")
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"CREATE VIEW events AS SELECT * FROM read_parquet('{lake}/events/class=*/*/*.parquet', hive_partitioning = true)")
+    started = time.monotonic()
+    for name, sql in PEER_DETECT.items():
+        connection.execute(f"CREATE TABLE {name} AS {sql}")
+    seconds = time.monotonic() - started
+    found = {}
+    for name in PEER_DETECT:
+        columns = [row[0] for row in connection.execute(f"DESCRIBE {name}").fetchall()]
+        names = ", ".join(f'"{c}"' for c in columns[:-1])
+        rows = connection.execute(f"SELECT {names}, epoch_us(\"{columns[-1]}\") FROM {name}").fetchall()
+        found[name] = {(*row[:-1], row[-1]) for row in rows}
+    return seconds, found
+
+
+def our_rows(output):
+    """What a first pass found: key and violated_at, detector by detector."""
+    found = {name: set() for name in PEER_DETECT}
+    for line in output.splitlines():
+        row = json.loads(line)
+        if row.get("detector") in found:
+            at = datetime.datetime.fromisoformat(row["violated_at"])
+            micros = (at - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)) // datetime.timedelta(microseconds=1)
+            found[row["detector"]].add((*row["key"].values(), micros))
+    return found
 
 
 def detect(folder, events, rounds):
     lake = folder / "lake-detect"
     print(f"detect: a lake of {events} events", flush=True)
     pipe(["generate", "--shape", "workload-context", "--events", events], lake)
-    first, memory, _ = run([TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", "--as-of", "2026-11-01T00:00:00Z"])
+    command = [TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", *PEER_DETECT, "--as-of", AS_OF]
+    first, memory, output = run(command)
     print(f"  first pass, folds from nothing: {first:.2f} s, {memory:.0f} MiB", flush=True)
+    found, (seconds, peer) = our_rows(output), peer_detect(lake)
+    print(f"  duckdb, four queries from raw events: {seconds:.2f} s", flush=True)
+    for name in PEER_DETECT:
+        if found[name] != peer[name]:
+            sys.exit(f"{name}: {len(found[name] - peer[name])} rows only ours, {len(peer[name] - found[name])} only the peer's: "
+                     f"{[*(found[name] ^ peer[name])][:3]}")
+        print(f"  {name}: {len(peer[name])} rows, the same on both sides", flush=True)
     ours, theirs = [], []
     for round in range(rounds):
         pipe(["generate", "--shape", "workload", "--events", 100_000, "--seed", 100 + round], lake)
-        seconds, memory, _ = run([TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", "--as-of", "2026-11-01T00:00:00Z"])
+        seconds, memory, _ = run(command)
         ours.append(seconds)
         print(f"  pass after 100,000 new events: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
-        connection = duckdb.connect()
-        connection.execute("SET threads = 2")
-        connection.execute(f"CREATE VIEW events AS SELECT * FROM read_parquet('{lake}/events/class=*/*/*.parquet', hive_partitioning = true)")
-        started = time.monotonic()
-        for sql in PEER_DETECT.values():
-            connection.execute(sql).fetchall()
-        theirs.append(time.monotonic() - started)
+        theirs.append(peer_detect(lake)[0])
         print(f"  duckdb, four queries from raw events: {theirs[-1]:.2f} s", flush=True)
     ratios("detect", ours, theirs)
 

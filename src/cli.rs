@@ -1,12 +1,15 @@
 //! The command line: one file per command, joined here.
 
+mod cases;
 mod demo;
 mod detect;
+mod detector_docs;
 mod detectors;
 mod findings;
 mod generate;
 mod ingest;
 mod maintain;
+mod policy;
 mod progress;
 mod query;
 mod status;
@@ -79,6 +82,8 @@ enum Command {
     Findings(findings::Args),
     /// Look at the detectors themselves
     Detectors(detectors::Args),
+    /// What the policy says, whom it concerns, and what another one would change
+    Policy(policy::Args),
     /// How far each source was read, and what the lake holds
     Status(status::Args),
     /// Compact files and write checkpoints
@@ -94,7 +99,8 @@ enum Command {
 pub fn main() -> anyhow::Result<ExitCode> {
     let Cli { global, command } = Cli::parse();
     telemetry::start(global.verbose, global.quiet);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(workers()).build()?;
     let result = runtime.block_on(async {
         match command {
             Command::Demo(args) => demo::run(args, &global).await,
@@ -103,6 +109,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Query(args) => query::run(args, &global).await,
             Command::Findings(args) => findings::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
+            Command::Policy(args) => policy::run(args, &global).await,
             Command::Status(args) => status::run(args, &global).await,
             Command::Maintain(args) => maintain::run(args, &global).await,
             Command::Generate(args) => generate::run(args, &global),
@@ -111,4 +118,9 @@ pub fn main() -> anyhow::Result<ExitCode> {
     // A reader of standard input may still be waiting for a line that never comes.
     runtime.shutdown_background();
     result
+}
+
+/// How many threads decode, write and wait for disks: a few more than cores. Each keeps the memory it once needed.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from) + 2
 }

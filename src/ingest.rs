@@ -193,7 +193,7 @@ struct Run {
 impl Run {
     async fn new(lake: Lake, options: Options) -> Result<Self, LakeError> {
         let summary = Summary { committed_version: lake.events().refresh().await?.version, ..Summary::default() };
-        let recent = Arc::new(Mutex::new(Recent::new(recent::EVENTS_MAX)));
+        let recent = Arc::new(Mutex::new(Recent::new(recent::EVENTS_MIN)));
         let (buffer, started) = (Buffer::default(), Instant::now());
         Ok(Self { lake, options, buffer, recent, writing: None, maintaining: None, commits: 0, summary, started })
     }

@@ -16,7 +16,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
 pub use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
 pub use datafusion::prelude::SessionContext;
@@ -79,7 +79,7 @@ pub fn session(limits: Limits) -> Result<SessionContext, QueryError> {
     options.execution.parquet.reorder_filters = true;
     options.execution.collect_statistics = false;
     let five = NonZeroUsize::MIN.saturating_add(4);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), five);
+    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(limits.memory_bytes), five);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
     Ok(SessionContext::new_with_config_rt(config, runtime))
 }

@@ -44,6 +44,8 @@ SELECT
     MAX(CASE
         WHEN action IN ('issue', 'refresh', 'use') AND outcome = 'success' THEN event_time
     END) AS last_exercised_at,
+    MIN(CASE WHEN action = 'reuse_detected' THEN event_time END) AS reuse_detected_at,
+    MIN(CASE WHEN outcome = 'success' OR action = 'reuse_detected' THEN expires_at END) AS first_expires_at,
     MAX(event_time) AS last_event_at
 FROM events
 WHERE class IN ('token', 'context') AND grant_id IS NOT NULL

@@ -24,7 +24,7 @@ pub struct Args {
     /// Judge as if it were this moment (RFC 3339); the wall clock if not given
     #[arg(long, value_name = "TIME", value_parser = moment)]
     as_of: Option<i64>,
-    /// Judge from all events instead of from folds; slow, and gives the same
+    /// Judge from all events instead of from what earlier runs kept; slow, and gives the same
     #[arg(long)]
     full: bool,
     /// Exit with 1 only for open violations at or above this severity
@@ -42,7 +42,7 @@ impl Args {
 /// Open findings shown in a table; the rest is counted.
 const SHOWN_MAX: usize = 50;
 
-fn moment(text: &str) -> Result<i64, String> {
+pub(super) fn moment(text: &str) -> Result<i64, String> {
     time::parse(text).ok_or_else(|| "expected RFC 3339 with an offset, such as 2026-11-01T00:00:00Z".to_owned())
 }
 
@@ -108,7 +108,7 @@ fn screen(report: &Report) -> String {
     let mut rows: Vec<(&str, &Finding)> = report.transitions.iter().map(|t| (t.change.as_str(), &t.finding)).collect();
     let ids: std::collections::HashSet<&str> = rows.iter().map(|(_, f)| f.id.as_str()).collect();
     rows.extend(report.open.iter().filter(|f| !ids.contains(f.id.as_str())).map(|f| ("", f)));
-    let closed = |f: &Finding| !matches!(f.state, State::Open | State::Acked | State::Suppressed);
+    let closed = |f: &Finding| !f.is_open();
     rows.sort_by(|(_, a), (_, b)| {
         (closed(a), b.verdict.severity, a.verdict.violated_at, &a.id).cmp(&(
             closed(b),
@@ -168,7 +168,7 @@ fn cells(finding: &Finding, change: &str) -> Vec<String> {
         findings::short_id(finding).to_owned(),
         verdict.severity.to_string(),
         finding.state.to_string(),
-        verdict.detector.clone(),
+        verdict.detector.to_string(),
         verdict.key.values().map(text).collect::<Vec<_>>().join("  "),
         time::format(verdict.violated_at),
         verdict.resolved_at.map(time::format).unwrap_or_default(),

@@ -1,13 +1,14 @@
 //! `tokentrail detectors`: the rules themselves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::query::table;
-use super::{Global, Output};
+use super::{Global, Output, cases, detector_docs};
 use crate::detect::catalog::{Catalog, Detector};
 use crate::detect::check;
 use crate::detect::frame::Frame;
@@ -28,6 +29,18 @@ enum Command {
     Show { id: String },
     /// Check detector files without running them; the built-in ones and those of --queries if none is named
     Check { files: Vec<PathBuf> },
+    /// What every detector means, as Markdown
+    Docs,
+    /// Run detectors on their cases; all that have some if none is named
+    Test {
+        ids: Vec<String>,
+        /// Folder of cases, DIR/DETECTOR/CASE
+        #[arg(long, value_name = "DIR", default_value = "tests/detectors")]
+        cases: PathBuf,
+        /// Write what is found as what is expected, to be looked at as a diff
+        #[arg(long)]
+        update: bool,
+    },
 }
 
 /// Runs the command.
@@ -35,7 +48,9 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::List => list(&Catalog::load(global.queries.as_deref())?, global.output)?,
         Command::Show { id } => println!("{}", Catalog::load(global.queries.as_deref())?.find(&id)?.text.trim_end()),
+        Command::Docs => print!("{}", detector_docs::page(&Catalog::load(global.queries.as_deref())?)),
         Command::Check { files } => return check(&files, global).await,
+        Command::Test { ids, cases, update } => return test(&cases, &ids, update, global).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -88,4 +103,16 @@ async fn check(files: &[PathBuf], global: &Global) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Says which cases came out otherwise than expected.
+async fn test(folder: &Path, ids: &[String], update: bool, global: &Global) -> anyhow::Result<ExitCode> {
+    let told = cases::run(folder, ids, update, global).await?;
+    if told.good + told.wrong == 0 {
+        bail!("{}: there are no cases; a case is a folder DETECTOR/CASE in it", folder.display());
+    }
+    if !global.quiet {
+        println!("{} cases as expected, {} not", told.good, told.wrong);
+    }
+    Ok(if told.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::query::{printable, quiet_pipe, table};
 use super::{Global, Output};
+use crate::clock;
 use crate::detect::catalog::Catalog;
+use crate::detect::lifecycle::{Change, Decision, Transition};
 use crate::detect::log;
 use crate::event::time;
 use crate::finding::{Finding, State};
@@ -36,6 +38,36 @@ enum Command {
         /// Its id, or enough of its beginning to tell it from the others
         id: String,
     },
+    /// Say that you look after an open finding
+    Ack {
+        id: String,
+        #[command(flatten)]
+        said: Said,
+    },
+    /// Write something down about a finding; its state stays
+    Note {
+        id: String,
+        #[command(flatten)]
+        said: Said,
+    },
+    /// Keep an open finding from alerting for some time
+    Suppress {
+        id: String,
+        /// When it alerts again (RFC 3339)
+        #[arg(long, value_parser = super::detect::moment)]
+        until: i64,
+        #[command(flatten)]
+        said: Said,
+    },
+}
+
+/// Who says it, and why.
+#[derive(clap::Args, Debug)]
+struct Said {
+    #[arg(long)]
+    reason: String,
+    #[arg(long, env = "USER")]
+    owner: String,
 }
 
 /// Which findings to list.
@@ -70,17 +102,53 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
             };
             print(&all.iter().filter(wanted).collect::<Vec<_>>(), global.output)?;
         }
-        Command::Show { id } => {
-            let matching: Vec<&Finding> = all.iter().filter(|f| f.id.starts_with(&id)).collect();
-            match matching.as_slice() {
-                [] => bail!("there is no finding {id:?}; `tokentrail findings list --state all` shows all"),
-                [finding] if global.output == Output::Table => show(finding, &lake, global).await?,
-                [finding] => print(&[finding], global.output)?,
-                several => bail!("{} findings begin with {id:?}: give more of the id", several.len()),
+        Command::Show { id } => match one(&all, &id)? {
+            finding if global.output == Output::Table => show(finding, &lake, global).await?,
+            finding => print(&[finding], global.output)?,
+        },
+        Command::Ack { id, said } => decide(&lake, one(&all, &id)?, Change::Acked, None, said, global).await?,
+        Command::Note { id, said } => decide(&lake, one(&all, &id)?, Change::Noted, None, said, global).await?,
+        Command::Suppress { id, until, said } => {
+            if until <= clock::now_micros() {
+                bail!("--until {} is over already", time::format(until));
             }
+            decide(&lake, one(&all, &id)?, Change::Suppressed, Some(until), said, global).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The finding whose id begins so.
+fn one<'f>(all: &'f [Finding], id: &str) -> anyhow::Result<&'f Finding> {
+    let matching: Vec<&Finding> = all.iter().filter(|f| f.id.starts_with(id)).collect();
+    match matching.as_slice() {
+        [finding] => Ok(finding),
+        [] => bail!("there is no finding {id:?}; `tokentrail findings list --state all` shows all"),
+        several => bail!("{} findings begin with {id:?}: give more of the id", several.len()),
+    }
+}
+
+async fn decide(
+    lake: &Lake,
+    finding: &Finding,
+    change: Change,
+    until: Option<i64>,
+    said: Said,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let Said { reason, owner } = said;
+    if owner.trim().is_empty() || reason.trim().is_empty() {
+        bail!("--owner and --reason must say something: they are what the log keeps");
+    }
+    let decision = Decision { owner, reason };
+    let decided = Transition::decided(change, finding, until, decision).map_err(anyhow::Error::msg)?;
+    if !log::decide(lake, decided, clock::now_micros()).await? {
+        bail!("a run has changed finding {} just now; look at it again with `tokentrail findings show`", finding.id);
+    }
+    if !global.quiet {
+        println!("{} {}: {}", short_id(finding), change.as_str(), finding.key_text());
+    }
+    Ok(())
 }
 
 /// The beginning of an id that people type.
@@ -101,32 +169,16 @@ pub(super) fn print(findings: &[&Finding], how: Output) -> io::Result<()> {
             serde_json::to_writer(&mut out, &row)?;
             writeln!(out)
         }),
-        Output::Csv => {
-            let names = findings.first().map(|f| f.json()).unwrap_or_else(|| empty().json());
-            output::csv(names.keys().map(String::as_str), rows(), &mut out)
-        }
+        Output::Csv => output::csv(Finding::FIELDS.into_iter(), rows(), &mut out),
         Output::Table => writeln!(out, "{}\n{} findings.", short_table(findings), findings.len()),
     };
     quiet_pipe(printed.and_then(|()| out.flush()))
 }
 
-/// A finding without content, for the names of its fields.
-fn empty() -> Finding {
-    let verdict = crate::finding::Verdict {
-        detector: String::new(),
-        key: Map::new(),
-        severity: crate::finding::Severity::Low,
-        violated_at: 0,
-        resolved_at: None,
-        evidence: Map::new(),
-    };
-    Finding { id: String::new(), verdict, state: State::Open, first_detected_at: 0, version: 0 }
-}
-
 fn short_table(findings: &[&Finding]) -> comfy_table::Table {
     let row = |f: &&Finding| {
         let value = json!({
-            "finding": short_id(f), "severity": f.verdict.severity, "state": f.state, "detector": f.verdict.detector,
+            "finding": short_id(f), "severity": f.verdict.severity, "state": f.state, "detector": &*f.verdict.detector,
             "about": f.verdict.key.values().map(output::text).collect::<Vec<_>>().join("  "),
             "violated at": time::format(f.verdict.violated_at), "resolved at": f.verdict.resolved_at.map(time::format),
         });
@@ -146,13 +198,13 @@ async fn show(finding: &Finding, lake: &Lake, global: &Global) -> anyhow::Result
     line("state", finding.state.as_str());
     line("severity", verdict.severity.as_str());
     line("detector", &verdict.detector);
-    for (name, value) in &verdict.key {
+    for (name, value) in verdict.key.iter() {
         line(name, &output::text(value));
     }
     line("violated_at", &time::format(verdict.violated_at));
     line("resolved_at", &verdict.resolved_at.map_or_else(|| "open".to_owned(), time::format));
     line("first_detected_at", &time::format(finding.first_detected_at));
-    for (name, value) in verdict.evidence.iter().filter(|(_, v)| !v.is_null()) {
+    for (name, value) in verdict.evidence.object().iter().filter(|(_, v)| !v.is_null()) {
         line(name, &output::text(value));
     }
     if let Ok(detector) = catalog.find(&verdict.detector) {
@@ -166,6 +218,9 @@ async fn show(finding: &Finding, lake: &Lake, global: &Global) -> anyhow::Result
         }
         text.push_str(&format!("\nThe rule as SQL: {} (tokentrail detectors show {})\n", detector.file, detector.id));
     }
+    let changes: Vec<Map<String, Value>> = output::objects(&log::history(lake, &finding.id).await?.batches).collect();
+    let names = ["at", "change", "state", "version", "owner", "reason", "until"];
+    text.push_str(&format!("\nWhat happened to it:\n{}\n", table(names.into_iter(), changes.into_iter())));
     if let Some((column, Value::String(id))) = verdict
         .key
         .iter()

@@ -77,10 +77,11 @@ fields! {
 /// A [`Rejection`] that names the field: not JSON, nested too deep, a known field of the wrong type or given twice,
 /// text over [`TEXT_BYTES_MAX`], an unknown action or outcome, no event time or one outside 2000 to 2100.
 pub fn decode<'a>(bytes: &'a [u8], event: &mut Event<'a>) -> Result<(), Rejection> {
-    match plain::read(bytes) {
-        Some(record) => record.event(event),
-        None => full::read(bytes)?.event(event),
+    let mut record = Record::default();
+    if plain::read(bytes, &mut record).is_none() {
+        record = full::read(bytes)?;
     }
+    record.event(event)
 }
 
 impl<'a> Record<'a> {
@@ -95,7 +96,7 @@ impl<'a> Record<'a> {
     }
 
     /// Judges what is stated.
-    fn event(mut self, event: &mut Event<'a>) -> Result<(), Rejection> {
+    fn event(&mut self, event: &mut Event<'a>) -> Result<(), Rejection> {
         let mut notes = Notes::default();
         let micros = event_time(self.event_time.as_ref())?;
         let action = one_of(Field::Action, self.text(Field::Action)?, Action::parse, Action::ALL)?;

@@ -44,8 +44,31 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: &[(&str, &str)] =
-    built_in!["refresh_after_offboarding", "token_older_than_policy", "shared_host_reuse", "unrevoked_lost_device"];
+const BUILT_IN: &[(&str, &str)] = built_in![
+    "break_glass_unrevoked",
+    "context_drift",
+    "delegation_outlives_parent",
+    "exercise_on_lost_device",
+    "insecure_storage",
+    "issuance_after_offboarding",
+    "not_revoked_at_logout",
+    "orphan_token",
+    "refresh_after_offboarding",
+    "refresh_not_allowed",
+    "refresh_token_replay",
+    "revocation_latency",
+    "scope_escalation",
+    "scope_over_policy",
+    "shared_host_reuse",
+    "signal_without_revocation",
+    "token_older_than_policy",
+    "token_on_many_hosts",
+    "ttl_over_policy",
+    "unrevoked_lost_device",
+    "use_after_expiry",
+    "use_after_revocation",
+    "user_token_in_ci",
+];
 
 /// All detectors, by id.
 #[derive(Clone, Debug)]
@@ -161,7 +184,8 @@ mod tests {
     #[test]
     fn a_folder_adds_and_replaces() {
         let folder = tempfile::tempdir().unwrap();
-        let text = BUILT_IN[0].1.replace("Refresh token used after offboarding", "Ours");
+        let text = include_str!("../../queries/refresh_after_offboarding.sql")
+            .replace("Refresh token used after offboarding", "Ours");
         std::fs::write(folder.path().join("refresh_after_offboarding.sql"), &text).unwrap();
         std::fs::write(folder.path().join("another.sql"), &text).unwrap();
         let catalog = Catalog::load(Some(folder.path())).unwrap();

@@ -63,8 +63,9 @@ pub async fn mistakes(context: &SessionContext, detector: &Detector) -> Vec<Stri
     if let Some(sql) = &detector.header.nominate {
         match plan(context, detector, sql, 0).await {
             Ok(frame) => {
-                if frame.schema().field_with_unqualified_name("grant_id").is_err() {
-                    found.push("nominate: it gives no column grant_id".to_owned());
+                let has = |name: &str| frame.schema().field_with_unqualified_name(name).is_ok();
+                if !has("grant_id") && !has("host_id") {
+                    found.push("nominate: it gives no column grant_id or host_id".to_owned());
                 }
                 found.extend(
                     volatile(frame.logical_plan()).map(|f| format!("nominate: {f} gives another answer each time")),

@@ -72,8 +72,12 @@ pub struct Fold {
 const DECLARED: &[(&str, &str, Past)] = &[
     ("grants", include_str!("../../queries/folds/grants.sql"), Past::Grants),
     ("contexts", include_str!("../../queries/folds/contexts.sql"), Past::Grants),
+    ("exercises", include_str!("../../queries/folds/exercises.sql"), Past::Grants),
     ("broad_revokes", include_str!("../../queries/folds/broad_revokes.sql"), Past::Column("event_time")),
     ("derived_ends", include_str!("../../queries/folds/derived_ends.sql"), Past::Column("ended_at")),
+    ("parents", include_str!("../../queries/folds/parents.sql"), Past::Column("first_stated_at")),
+    ("issuers", include_str!("../../queries/folds/issuers.sql"), Past::FirstTimes),
+    ("logouts", include_str!("../../queries/folds/logouts.sql"), Past::Column("event_time")),
 ];
 const ALIASES: (&str, &str, Past) =
     ("aliases", include_str!("../../queries/folds/aliases.sql"), Past::Column("first_seen_at"));
@@ -95,8 +99,8 @@ impl Fold {
         for (name, sql, past) in DECLARED {
             folds.push(Self::declare(name, sql, *past).await?);
         }
-        if !policy.rules().is_empty() {
-            folds.push(Self::declare("rule_matches", &rule_matches(policy), Past::FirstTimes).await?);
+        if let Some(sql) = rule_matches(policy) {
+            folds.push(Self::declare("rule_matches", &sql, Past::FirstTimes).await?);
         }
         Ok(folds)
     }
@@ -136,22 +140,23 @@ impl Fold {
     }
 }
 
-/// First time that an exercise of each grant met each rule's match.
-fn rule_matches(policy: &Policy) -> String {
-    let columns: Vec<String> = policy
-        .rules()
-        .iter()
-        .enumerate()
-        .map(|(i, rule)| format!("MIN(CASE WHEN {} THEN event_time END) AS rule_{i}_at", rule.event_sql()))
-        .collect();
-    let any: Vec<String> = policy.rules().iter().map(|rule| rule.event_sql()).collect();
-    format!(
+/// First time that an exercise of each grant met each rule's match, and that of break-glass; `None` if nothing matches any.
+fn rule_matches(policy: &Policy) -> Option<String> {
+    let rules = policy.rules().iter().enumerate().map(|(i, rule)| (format!("rule_{i}_at"), rule.event_sql()));
+    let break_glass = policy.break_glass().map(|it| ("break_glass_at".to_owned(), it.event_sql()));
+    let matches: Vec<(String, String)> = rules.chain(break_glass).collect();
+    if matches.is_empty() {
+        return None;
+    }
+    let columns = matches.iter().map(|(name, sql)| format!("MIN(CASE WHEN {sql} THEN event_time END) AS {name}"));
+    let any: Vec<&str> = matches.iter().map(|(_, sql)| sql.as_str()).collect();
+    Some(format!(
         "SELECT grant_id, CASE WHEN family_id IS NULL THEN token_id END AS alias_token_id, {} FROM events \
          WHERE class = 'token' AND outcome = 'success' AND action IN ('issue', 'refresh', 'use') AND grant_id IS NOT NULL \
          AND ({}) GROUP BY grant_id, CASE WHEN family_id IS NULL THEN token_id END",
-        columns.join(", "),
+        columns.collect::<Vec<_>>().join(", "),
         any.join(" OR ")
-    )
+    ))
 }
 
 type Columns = (Vec<String>, Vec<(String, Extreme)>);

@@ -19,25 +19,69 @@ use datafusion::prelude::{SessionContext, col, lit};
 
 use super::folds::store::Store;
 use super::folds::{Fold, Past};
-use super::policy_views;
+use super::kept;
+use super::policy_views::Asked;
 use crate::event::columns::{ALL as COLUMNS, TABLE_SCHEMA};
 use crate::lake::Lake;
 use crate::lake::table::State;
 use crate::policy::Policy;
 use crate::query::{self, QueryError, views};
 
-/// Grants that are looked up by name; more than these, and everything is read instead.
+/// Names that are looked up one by one; more than these are joined with everything.
 const LOOKUP_MAX: usize = 20_000;
 /// Columns of events that no verdict needs and that are large.
 const LEFT_OUT: &[&str] = &["raw", "raw_bytes", "reject_reason"];
+/// Columns of events that views and folds need, whatever detectors ask for.
+const NEEDED: &[&str] = &[
+    "event_id",
+    "event_time",
+    "action",
+    "outcome",
+    "token_id",
+    "family_id",
+    "grant_id",
+    "grant_basis",
+    "token_kind",
+    "source",
+    "topic",
+    "partition",
+    "offset",
+    "record_index",
+    "record_hash",
+    "class",
+    "event_date",
+];
 /// Views a frame registers, in order.
-const VIEWS: &[&str] = &["token_events", "context_events", "offboardings", "device_losses", "contexts", "broad_ends"];
+const VIEWS: &[&str] = &[
+    "token_events",
+    "context_events",
+    "offboardings",
+    "device_losses",
+    "compromises",
+    "contexts",
+    "exercises",
+    "issuers",
+    "broad_ends",
+];
+/// Views that are small and read by many: they are worked out once, and the same for every detector.
+const SMALL: [&str; 3] = ["offboardings", "device_losses", "compromises"];
+/// Views that read `grants`.
+const OF_GRANTS: [&str; 3] = ["ends", "logged_out", "compromised"];
 
 type Tables = Vec<(String, Arc<dyn TableProvider>)>;
 
+/// What a detector wants to look at closely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nominated {
+    Grants(Vec<String>),
+    Hosts(Vec<String>),
+}
+
 /// The events, folds and policy of one moment.
 pub struct Frame<'p> {
-    policy: &'p Policy,
+    asked: Asked<'p>,
+    /// Where rows are kept from run to run; a full run and an empty frame use none of it.
+    opened: Option<(&'p Lake, &'p State)>,
     as_of: i64,
     folds: Vec<Fold>,
     /// Events up to `as_of`, the parts of each fold, and `aliases`.
@@ -48,30 +92,31 @@ pub struct Frame<'p> {
 impl<'p> Frame<'p> {
     /// The frame of `state` at `as_of`. `full`: folds are made from the events instead of being read.
     pub async fn open(
-        lake: &Lake,
-        state: &State,
-        policy: &'p Policy,
+        lake: &'p Lake,
+        state: &'p State,
+        asked: Asked<'p>,
         as_of: i64,
         full: bool,
     ) -> Result<Self, QueryError> {
         let context = query::session(query::Limits::default())?;
         let files = query::events(lake, &context, state.files.values().cloned().collect())?;
-        let events = up_to(&context, files, as_of)?;
-        let folds = Fold::all(policy).await?;
+        let events = up_to(&context, files, &all_columns().collect::<Vec<_>>(), as_of)?;
+        let folds = Fold::all(asked.policy).await?;
         let aliases = Fold::aliases().await?;
         let mut tables: Tables = vec![("events".to_owned(), events.clone())];
         let mut sources = Sources { lake, state, context: &context, events: &events, as_of, all_again: full };
         let dirty = if full { Vec::new() } else { sources.dirty(&folds).await? };
         sources.all_again |= dirty.len() > LOOKUP_MAX;
         let dirty_rows =
-            if sources.all_again || dirty.is_empty() { None } else { Some(sources.rows_of(&dirty, &[]).await?) };
+            if sources.all_again || dirty.is_empty() { None } else { Some(sources.rows_of(&dirty).await?) };
         for fold in &folds {
             let parts = sources.parts(fold, &dirty, dirty_rows.as_ref()).await?;
             tables.push((format!("{}_parts", fold.name), parts));
         }
         let known = sources.aliases(&aliases, &tables).await?;
         tables.push(("aliases".to_owned(), known));
-        let mut frame = Self { policy, as_of, folds, tables, wide: context };
+        let opened = (!full).then_some((lake, state));
+        let mut frame = Self { asked, opened, as_of, folds, tables, wide: context };
         frame.wide = frame.session(&frame.tables, None).await?;
         frame.keep_small().await?;
         Ok(frame)
@@ -81,13 +126,13 @@ impl<'p> Frame<'p> {
     pub async fn empty(policy: &'p Policy) -> Result<Self, QueryError> {
         let context = query::session(query::Limits::default())?;
         let nothing = Arc::new(EmptyTable::new(TABLE_SCHEMA.clone()));
-        let events = up_to(&context, nothing, 0)?;
+        let events = up_to(&context, nothing, &all_columns().collect::<Vec<_>>(), 0)?;
         let folds = Fold::all(policy).await?;
         let mut tables: Tables = vec![("events".to_owned(), events.clone()), ("aliases".to_owned(), none()?)];
         for fold in &folds {
             tables.push((format!("{}_parts", fold.name), folded(&context, fold, events.clone()).await?));
         }
-        let mut frame = Self { policy, as_of: 0, folds, tables, wide: context };
+        let mut frame = Self { asked: Asked::anything(policy), opened: None, as_of: 0, folds, tables, wide: context };
         frame.wide = frame.session(&frame.tables, None).await?;
         Ok(frame)
     }
@@ -102,34 +147,60 @@ impl<'p> Frame<'p> {
         self.wide
     }
 
-    /// The grants that a nominating query names.
-    pub async fn nominated(&self, sql: &str) -> Result<Vec<String>, QueryError> {
+    /// What a nominating query names.
+    pub async fn nominated(&self, sql: &str) -> Result<Nominated, QueryError> {
         let frame = views::bind(query::plan(&self.wide, sql).await?, Some(self.as_of))?;
-        let frame = frame.select(vec![col("grant_id")])?.distinct()?;
-        texts(&frame.collect().await?)
+        let about_hosts = frame.schema().field_with_unqualified_name("grant_id").is_err();
+        let column = if about_hosts { "host_id" } else { "grant_id" };
+        let names = texts(&frame.select(vec![col(column)])?.distinct()?.collect().await?)?;
+        Ok(if about_hosts { Nominated::Hosts(names) } else { Nominated::Grants(names) })
     }
 
-    /// A session over the rows of these grants alone; `None`: they are so many that the wide one is as good.
-    pub async fn narrow(&self, grants: &[String]) -> Result<Option<SessionContext>, QueryError> {
-        if grants.len() > LOOKUP_MAX {
-            return Ok(None);
-        }
-        let tokens = self.tokens_of(grants).await?;
+    /// A session over the rows of these grants, or over what happened on these hosts.
+    pub async fn narrow(&self, nominated: &Nominated) -> Result<SessionContext, QueryError> {
+        let tokens = match nominated {
+            Nominated::Grants(grants) => self.tokens_of(grants).await?,
+            Nominated::Hosts(_) => Vec::new(),
+        };
         let mut tables: Tables = Vec::new();
         for (name, table) in &self.tables {
-            let narrowed = match name.as_str() {
-                "events" => Some(collect_rows(&self.wide, table, &stored_rows(grants, &tokens, "token_id")).await?),
-                "grants_parts" | "contexts_parts" | "rule_matches_parts" => {
-                    Some(collect_rows(&self.wide, table, &stored_rows(grants, &tokens, "alias_token_id")).await?)
+            let narrowed = match (nominated, name.as_str()) {
+                (Nominated::Grants(grants), "events") => Some(self.own_rows(grants, &tokens).await?),
+                (
+                    Nominated::Grants(grants),
+                    "grants_parts" | "contexts_parts" | "exercises_parts" | "rule_matches_parts",
+                ) => Some(rows_under(&self.wide, table, &[("grant_id", grants), ("alias_token_id", &tokens)]).await?),
+                (Nominated::Hosts(hosts), "contexts_parts") => {
+                    Some(rows_under(&self.wide, table, &[("host_id", hosts)]).await?)
                 }
                 _ => None,
             };
             tables.push((name.clone(), narrowed.unwrap_or_else(|| table.clone())));
         }
-        for small in ["offboardings", "device_losses"] {
+        for small in SMALL {
             tables.push((small.to_owned(), self.wide.table_provider(small).await?));
         }
-        Ok(Some(self.session(&tables, Some(grants)).await?))
+        let only = match nominated {
+            Nominated::Grants(grants) => Some(grants.as_slice()),
+            Nominated::Hosts(_) => None,
+        };
+        self.session(&tables, only).await
+    }
+
+    /// The events of some grants up to `as_of`.
+    async fn own_rows(&self, grants: &[String], tokens: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
+        match self.opened {
+            Some((lake, state)) if grants.len() + tokens.len() <= LOOKUP_MAX => {
+                let columns: Vec<&str> =
+                    all_columns().filter(|name| NEEDED.contains(name) || self.asked.for_column(name)).collect();
+                let kept = kept::Store::new(lake, &self.wide, &columns)?;
+                up_to(&self.wide, kept.rows(state, grants, tokens).await?, &columns, self.as_of)
+            }
+            _ => {
+                let events = self.wide.table_provider("events").await?;
+                rows_under(&self.wide, &events, &[("grant_id", grants), ("token_id", tokens)]).await
+            }
+        }
     }
 
     /// A session over these tables with every view; `only`: nothing of other grants.
@@ -144,9 +215,10 @@ impl<'p> Frame<'p> {
         let given = |name: &str| tables.iter().any(|(table, _)| table == name);
         for view in views::ALL.iter().filter(|v| VIEWS.contains(&v.name) && !given(v.name)) {
             views::register(&context, view, Some(self.as_of)).await?;
-            if only.is_some() && matches!(view.name, "token_events" | "contexts") {
+            if only.is_some() && matches!(view.name, "token_events" | "contexts" | "exercises") {
                 // A stored id may resolve to a grant that is not among these, of which only some rows are here.
                 limit(&context, view.name).await?;
+                hold(&context, view.name).await?;
             }
         }
         for fold in self.folds.iter().filter(|f| f.keys == ["grant_id", "alias_token_id"]) {
@@ -157,12 +229,16 @@ impl<'p> Frame<'p> {
             limit(&context, "grants_fold").await?;
         }
         self.register(&context, "lifetimes").await?;
-        for (name, sql) in [("grants", policy_views::grants(self.policy)), ("hosts", policy_views::hosts(self.policy))]
-        {
+        for (name, sql) in [("grants", self.asked.grants()), ("hosts", self.asked.hosts())] {
             let frame = views::bind(context.sql(&sql).await?, Some(self.as_of))?;
             views::replace(&context, name, frame.into_view())?;
         }
-        self.register(&context, "ends").await?;
+        if only.is_some() {
+            hold(&context, "grants").await?;
+        }
+        for name in OF_GRANTS {
+            self.register(&context, name).await?;
+        }
         Ok(context)
     }
 
@@ -173,11 +249,10 @@ impl<'p> Frame<'p> {
         }
     }
 
-    /// Holds in memory what is small and read by many: offboardings and losses.
+    /// Holds in memory what is small and read by many.
     async fn keep_small(&mut self) -> Result<(), QueryError> {
-        for name in ["offboardings", "device_losses"] {
-            let rows = query::collect(self.wide.table(name).await?).await?;
-            views::replace(&self.wide, name, views::memory(rows)?)?;
+        for name in SMALL {
+            hold(&self.wide, name).await?;
         }
         Ok(())
     }
@@ -238,8 +313,8 @@ impl Sources<'_> {
     }
 
     /// Events up to `as_of` whose stored grant is one of these.
-    async fn rows_of(&self, grants: &[String], tokens: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
-        collect_rows(self.context, self.events, &stored_rows(grants, tokens, "token_id")).await
+    async fn rows_of(&self, grants: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
+        rows_under(self.context, self.events, &[("grant_id", grants)]).await
     }
 
     /// What is known of tokens met without their family. Where there are none, no event is read for it.
@@ -272,38 +347,65 @@ async fn folded(
     views::memory(query::collect(context.sql(&fold.sql).await?).await?)
 }
 
-/// Events up to a moment, without what is large and decides nothing.
+/// Some columns of the events up to a moment.
 fn up_to(
     context: &SessionContext,
-    files: Arc<dyn TableProvider>,
+    rows: Arc<dyn TableProvider>,
+    columns: &[&str],
     as_of: i64,
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let wanted: Vec<Expr> = COLUMNS.iter().filter(|c| !LEFT_OUT.contains(&c.name)).map(|c| column(c.name)).collect();
+    let wanted: Vec<Expr> = columns.iter().map(|name| column(name)).collect();
     let last_day = i32::try_from(as_of.div_euclid(crate::event::time::DAY)).unwrap_or(i32::MAX);
     let until = column("event_time")
         .lt_eq(lit(views::timestamp(as_of)))
         // Says nothing new, but prunes whole partitions.
-        .and(column("event_date").lt_eq(lit(datafusion::common::ScalarValue::Date32(Some(last_day)))));
-    Ok(context.read_table(files)?.filter(until)?.select(wanted)?.into_view())
+        .and(column("event_date").lt_eq(lit(query::ScalarValue::Date32(Some(last_day)))));
+    Ok(context.read_table(rows)?.filter(until)?.select(wanted)?.into_view())
+}
+
+/// The columns of events that frames can show.
+fn all_columns() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|c| c.name).filter(|name| !LEFT_OUT.contains(name))
 }
 
 /// A column by its exact name; `col` would fold case and split at dots.
-fn column(name: &str) -> Expr {
+pub(super) fn column(name: &str) -> Expr {
     Expr::Column(datafusion::common::Column::new_unqualified(name))
 }
 
-/// Rows stored under one of these grants, or under one of these tokens alone.
-fn stored_rows(grants: &[String], tokens: &[String], token_column: &str) -> Expr {
+/// Rows stored under one of these grants, or with one of these tokens.
+pub(super) fn stored_rows(grants: &[String], tokens: &[String], token_column: &str) -> Expr {
     let by_grant = col("grant_id").in_list(literals(grants), false);
     if tokens.is_empty() { by_grant } else { by_grant.or(col(token_column).in_list(literals(tokens), false)) }
 }
 
-async fn collect_rows(
+/// Rows that have one of the names in the column beside them, in memory.
+async fn rows_under(
     context: &SessionContext,
     table: &Arc<dyn TableProvider>,
-    wanted: &Expr,
+    wanted: &[(&str, &[String])],
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
-    views::memory(query::collect(context.read_table(table.clone())?.filter(wanted.clone())?).await?)
+    let rows = if wanted.iter().map(|(_, texts)| texts.len()).sum::<usize>() <= LOOKUP_MAX {
+        let any = wanted.iter().filter(|(_, texts)| !texts.is_empty());
+        let any = any.map(|(column, texts)| col(*column).in_list(literals(texts), false)).reduce(Expr::or);
+        context.read_table(table.clone())?.filter(any.unwrap_or_else(|| lit(false)))?
+    } else {
+        let context = query::sibling(context);
+        views::replace(&context, "stored", table.clone())?;
+        let mut conditions = Vec::new();
+        for (column, texts) in wanted {
+            views::replace(&context, &format!("wanted_{column}"), names(column, texts)?)?;
+            conditions.push(format!("{column} IN (SELECT {column} FROM wanted_{column})"));
+        }
+        context.sql(&format!("SELECT * FROM stored WHERE {}", conditions.join(" OR "))).await?
+    };
+    views::memory(query::collect(rows).await?)
+}
+
+/// Works a registered view out once, for the many times that it is read.
+async fn hold(context: &SessionContext, name: &str) -> Result<(), QueryError> {
+    let rows = query::collect(context.table(name).await?).await?;
+    views::replace(context, name, views::memory(rows)?)
 }
 
 /// Limits a registered view to the nominated grants.

@@ -91,7 +91,8 @@ pub struct Header {
     pub reads: Vec<String>,
     /// How often a scheduler runs it.
     pub every: String,
-    /// A query over folds that names every grant the verdict may be about; the main SQL then sees only these.
+    /// A query over folds that names every grant (or host) the verdict may be about, in a column grant_id (or host_id); the
+    /// main SQL then sees only these.
     #[serde(default)]
     pub nominate: Option<String>,
     /// Evidence that changes with time alone.

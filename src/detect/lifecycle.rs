@@ -16,6 +16,12 @@ pub enum Change {
     Resolved,
     Excepted,
     Retracted,
+    /// Somebody looks after it.
+    Acked,
+    /// Somebody wrote something down.
+    Noted,
+    /// Somebody does not want to hear of it for some time.
+    Suppressed,
 }
 
 impl Change {
@@ -28,22 +34,60 @@ impl Change {
             Self::Resolved => "resolved",
             Self::Excepted => "excepted",
             Self::Retracted => "retracted",
+            Self::Acked => "acked",
+            Self::Noted => "noted",
+            Self::Suppressed => "suppressed",
         }
     }
 }
 
 /// A change, and the finding after it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Transition {
     pub change: Change,
     pub finding: Finding,
+    /// Who decided it, and why; `None` where a run found it out.
+    pub decision: Option<Decision>,
+}
+
+/// What a person says about a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub owner: String,
+    pub reason: String,
+}
+
+impl Transition {
+    fn found(change: Change, finding: Finding) -> Self {
+        Self { change, finding, decision: None }
+    }
+
+    /// What becomes of a finding when a person acks it, notes something or suppresses it until a moment.
+    ///
+    /// # Errors
+    /// A sentence, where the finding's condition does not hold any more: then there is nothing to decide.
+    pub fn decided(change: Change, finding: &Finding, until: Option<i64>, decision: Decision) -> Result<Self, String> {
+        let state = match change {
+            Change::Acked => State::Acked,
+            Change::Suppressed => State::Suppressed,
+            _ => finding.state,
+        };
+        if state != finding.state && !finding.is_open() {
+            return Err(format!(
+                "finding {} is {}: only open ones can be {}",
+                finding.id,
+                finding.state,
+                change.as_str()
+            ));
+        }
+        let until = if change == Change::Noted { finding.until } else { until };
+        Ok(Self { change, finding: Finding { state, until, ..finding.clone() }, decision: Some(decision) })
+    }
 }
 
 /// What a detector says about its own findings over time.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'t> {
-    /// Evidence that changes with time alone: no reason to record anything.
-    pub ticking: &'t [String],
     /// A finding with these key values is resolved, not retracted, when its row is gone.
     pub resolved_when_gone: &'t Map<String, Value>,
 }
@@ -58,72 +102,78 @@ pub struct Moment {
     pub version: i64,
 }
 
-/// The transitions from `present` (all findings of one detector, by id) to what `verdicts` say, in the order of the
-/// verdicts; those that are gone last, by id.
-pub fn transitions(
+/// What a run makes of one detector's findings.
+#[derive(Debug, Default)]
+pub struct Compared {
+    /// In the order of the verdicts; those that are gone last, by id.
+    pub transitions: Vec<Transition>,
+    /// What the verdicts leave open, acked and suppressed ones included, in their order.
+    pub open: Vec<Finding>,
+}
+
+/// Compares what `verdicts` say with `present`: all findings of one detector, by id.
+pub fn compare(
     present: &HashMap<String, Finding>,
     verdicts: &[Verdict],
     exceptions: &[Exception],
     terms: Terms<'_>,
     moment: Moment,
-) -> Vec<Transition> {
-    let mut changes = Vec::new();
+) -> Compared {
+    let mut compared = Compared::default();
     let mut seen = std::collections::HashSet::with_capacity(verdicts.len());
     for verdict in verdicts {
         let id = verdict.id();
         let before = present.get(&id);
-        seen.insert(id.clone());
-        let state = state(verdict, before.map(|f| f.state), exceptions, moment.as_of);
+        let state = state(verdict, before, exceptions, moment.as_of);
+        let change = change(before, state, verdict);
         let first_detected_at = before.map_or(moment.at, |f| f.first_detected_at);
-        let finding = Finding { id, verdict: verdict.clone(), state, first_detected_at, version: moment.version };
-        if let Some(change) = change(before, &finding, terms) {
-            changes.push(Transition { change, finding });
+        let version = before.filter(|_| change.is_none()).map_or(moment.version, |f| f.version);
+        seen.insert(id.clone());
+        let until = before.and_then(|f| f.until).filter(|_| state == State::Suppressed);
+        let finding = Finding { id, verdict: verdict.clone(), state, first_detected_at, version, until };
+        if let Some(change) = change {
+            compared.transitions.push(Transition::found(change, finding.clone()));
+        }
+        if finding.is_open() {
+            compared.open.push(finding);
         }
     }
     let mut gone: Vec<&Finding> = present.values().filter(|f| !seen.contains(&f.id)).collect();
     gone.sort_by(|a, b| a.id.cmp(&b.id));
-    changes.extend(gone.into_iter().filter_map(|finding| disappeared(finding, terms, moment)));
-    changes
+    compared.transitions.extend(gone.into_iter().filter_map(|finding| disappeared(finding, terms, moment)));
+    compared
 }
 
-fn state(verdict: &Verdict, before: Option<State>, exceptions: &[Exception], as_of: i64) -> State {
+fn state(verdict: &Verdict, before: Option<&Finding>, exceptions: &[Exception], as_of: i64) -> State {
     if verdict.resolved_at.is_some() {
         return State::Resolved;
     }
-    let row = verdict.row();
-    if exceptions.iter().any(|e| e.holds_at(as_of) && e.matches(&verdict.detector, &row)) {
+    let mut holding = exceptions.iter().filter(|e| e.detector == *verdict.detector && e.holds_at(as_of)).peekable();
+    // Evidence is only read where somebody asks for it.
+    let row = holding.peek().map(|_| verdict.row()).unwrap_or_default();
+    if holding.any(|e| e.matches(&verdict.detector, &row)) {
         return State::Excepted;
     }
     match before {
-        // What a person decided stands as long as the condition does.
-        Some(state @ (State::Acked | State::Suppressed)) => state,
+        // What a person decided stands as long as the condition does, and no longer than was said.
+        Some(before) if before.state == State::Acked => State::Acked,
+        Some(before) if before.state == State::Suppressed && before.until.is_none_or(|until| as_of < until) => {
+            State::Suppressed
+        }
         _ => State::Open,
     }
 }
 
-fn change(before: Option<&Finding>, after: &Finding, terms: Terms<'_>) -> Option<Change> {
-    let Some(before) = before else {
-        return Some(match after.state {
-            State::Resolved => Change::Resolved,
-            State::Excepted => Change::Excepted,
-            _ => Change::Opened,
-        });
-    };
-    if before.state == after.state {
-        return (!same(&before.verdict, &after.verdict, terms.ticking)).then_some(Change::Updated);
+fn change(before: Option<&Finding>, after: State, verdict: &Verdict) -> Option<Change> {
+    match (before, after) {
+        (Some(before), after) if before.state == after => {
+            (!before.verdict.says_the_same(verdict)).then_some(Change::Updated)
+        }
+        (_, State::Resolved) => Some(Change::Resolved),
+        (_, State::Excepted) => Some(Change::Excepted),
+        (None, _) => Some(Change::Opened),
+        (Some(_), _) => Some(Change::Reopened),
     }
-    Some(match after.state {
-        State::Resolved => Change::Resolved,
-        State::Excepted => Change::Excepted,
-        _ => Change::Reopened,
-    })
-}
-
-fn same(a: &Verdict, b: &Verdict, ticking: &[String]) -> bool {
-    let lasting = |v: &Verdict| -> Vec<(String, Value)> {
-        v.evidence.iter().filter(|(name, _)| !ticking.contains(name)).map(|(k, v)| (k.clone(), v.clone())).collect()
-    };
-    (a.severity, a.violated_at, a.resolved_at) == (b.severity, b.violated_at, b.resolved_at) && lasting(a) == lasting(b)
 }
 
 fn disappeared(finding: &Finding, terms: Terms<'_>, moment: Moment) -> Option<Transition> {
@@ -135,32 +185,34 @@ fn disappeared(finding: &Finding, terms: Terms<'_>, moment: Moment) -> Option<Tr
         (_, true) => {
             finding.state = State::Resolved;
             finding.verdict.resolved_at = Some(moment.as_of);
-            Some(Transition { change: Change::Resolved, finding })
+            Some(Transition::found(Change::Resolved, finding))
         }
         (_, false) => {
             finding.state = State::Retracted;
-            Some(Transition { change: Change::Retracted, finding })
+            Some(Transition::found(Change::Retracted, finding))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
-    use crate::finding::Severity;
+    use crate::finding::{Evidence, Severity};
     use crate::policy::Policy;
 
     fn verdict(grant: &str, resolved_at: Option<i64>, age: &str) -> Verdict {
         let object = |value: Value| value.as_object().cloned().unwrap();
         Verdict {
             detector: "d".into(),
-            key: object(json!({ "grant_id": grant, "reason": "age" })),
+            key: Arc::new(object(json!({ "grant_id": grant, "reason": "age" }))),
             severity: Severity::Medium,
             violated_at: 10,
             resolved_at,
-            evidence: object(json!({ "age": age, "rule": "default" })),
+            evidence: Evidence::new(&object(json!({ "age": age, "rule": "default" })), &["age".to_owned()]),
         }
     }
 
@@ -172,10 +224,9 @@ mod tests {
 
     impl Log {
         fn run(&mut self, verdicts: &[Verdict], as_of: i64) -> Vec<&'static str> {
-            let ticking = ["age".to_owned()];
-            let terms = Terms { ticking: &ticking, resolved_when_gone: &self.resolved_when_gone };
+            let terms = Terms { resolved_when_gone: &self.resolved_when_gone };
             let moment = Moment { as_of, at: as_of, version: 1 };
-            let changes = transitions(&self.present, verdicts, self.policy.exceptions(), terms, moment);
+            let changes = compare(&self.present, verdicts, self.policy.exceptions(), terms, moment).transitions;
             for change in &changes {
                 self.present.insert(change.finding.id.clone(), change.finding.clone());
             }
@@ -196,6 +247,28 @@ mod tests {
         assert!(log.run(&[], 700).is_empty());
         assert_eq!(log.run(&[verdict("g", None, "4d")], 800), ["reopened"]);
         assert!(log.present.values().all(|f| f.first_detected_at == 100 || f.first_detected_at == 500));
+    }
+
+    #[test]
+    fn what_a_person_decides_stands_while_the_condition_does_and_as_long_as_was_said() {
+        let mut log = Log { present: HashMap::new(), resolved_when_gone: Map::new(), policy: Policy::default() };
+        log.run(&[verdict("g", None, "1d")], 100);
+        let decide = |log: &mut Log, change, until| {
+            let decision = Decision { owner: "ana".into(), reason: "known".into() };
+            let finding = log.present.values().next().unwrap().clone();
+            let decided = Transition::decided(change, &finding, until, decision)?;
+            log.present.insert(finding.id, decided.finding);
+            Ok::<_, String>(())
+        };
+        decide(&mut log, Change::Suppressed, Some(300)).unwrap();
+        decide(&mut log, Change::Noted, None).unwrap();
+        assert!(log.run(&[verdict("g", None, "1d")], 299).is_empty());
+        assert_eq!(log.run(&[verdict("g", None, "1d")], 300), ["reopened"]);
+        decide(&mut log, Change::Acked, None).unwrap();
+        assert!(log.run(&[verdict("g", None, "1d")], 400).is_empty());
+        assert_eq!(log.run(&[verdict("g", Some(450), "1d")], 500), ["resolved"]);
+        assert!(decide(&mut log, Change::Acked, None).unwrap_err().contains("only open ones"));
+        assert_eq!(log.run(&[verdict("g", None, "1d")], 600), ["reopened"], "the ack was for what is over");
     }
 
     #[test]

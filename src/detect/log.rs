@@ -6,20 +6,22 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use datafusion::prelude::SessionContext;
 use serde_json::{Map, Value};
 
-use super::lifecycle::Transition;
-use crate::finding::{Finding, Severity, State, Verdict};
+use super::lifecycle::{Decision, Transition};
+use crate::finding::{Evidence, Finding, Severity, State, Verdict};
 use crate::lake::scan::Files;
 use crate::lake::table::{Commit, Table, TableSpec};
 use crate::lake::{Lake, LakeError, writer};
-use crate::query::{self, QueryError, views};
+use crate::query::{self, QueryError, Rows, views};
 
 /// What a run is known by, in every row it writes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Run {
     pub id: String,
     pub as_of: i64,
@@ -55,6 +57,7 @@ static FINDINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
         time("resolved_at"),
         time("first_detected_at"),
         text("evidence"),
+        text("digest"),
         number("version"),
         text("policy_hash"),
         text("queries_hash"),
@@ -62,6 +65,9 @@ static FINDINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
         time("at"),
         text("run_id"),
         number("sequence"),
+        text("owner"),
+        text("reason"),
+        time("until"),
     ]))
 });
 
@@ -92,8 +98,8 @@ pub struct Log {
     findings: Table,
     runs: Table,
     sequence: i64,
-    /// All findings in their present state, by id.
-    pub present: HashMap<String, Finding>,
+    /// All findings in their present state, by detector and id.
+    pub present: HashMap<Arc<str>, HashMap<String, Finding>>,
     /// `as_of` of the latest run.
     pub last_as_of: Option<i64>,
 }
@@ -107,9 +113,11 @@ impl Log {
         let sequence = register_table(&context, &findings, "finding_changes", &FINDINGS).await? + 1;
         register_table(&context, &runs, "detector_runs", &RUNS).await?;
         let rows = query::collect(context.sql(PRESENT).await?).await?;
-        let mut present = HashMap::new();
+        let mut present: HashMap<Arc<str>, HashMap<String, Finding>> = HashMap::new();
         for batch in &rows.batches {
-            present.extend(read(batch)?.into_iter().map(|f| (f.id.clone(), f)));
+            for finding in read(batch)? {
+                present.entry(finding.verdict.detector.clone()).or_default().insert(finding.id.clone(), finding);
+            }
         }
         let last = context.sql("SELECT MAX(as_of) AS as_of FROM detector_runs").await?.collect().await?;
         let last_as_of = last.first().filter(|b| b.num_rows() == 1).and_then(|b| {
@@ -165,6 +173,29 @@ pub async fn register(lake: &Lake, context: &SessionContext) -> Result<(), Query
     Ok(())
 }
 
+/// Records what a person decided about a finding; `false` if a run wrote first, and the finding is to be looked at again.
+pub async fn decide(lake: &Lake, decided: Transition, at: i64) -> Result<bool, QueryError> {
+    let log = Log::open(lake, &query::session(query::Limits::default())?).await?;
+    let newest = log.present.get(&decided.finding.verdict.detector).and_then(|f| f.get(&decided.finding.id));
+    if newest.is_none_or(|f| {
+        (f.version, f.first_detected_at) != (decided.finding.version, decided.finding.first_detected_at)
+    }) {
+        return Ok(false);
+    }
+    let run = Run { as_of: at, at, version: decided.finding.version, ..Run::default() };
+    log.record(&run, &[decided]).await
+}
+
+/// What happened to a finding, in order, as rows of `finding_changes`.
+pub async fn history(lake: &Lake, id: &str) -> Result<Rows, QueryError> {
+    let context = query::session(query::Limits::default())?;
+    register(lake, &context).await?;
+    let sql = "SELECT at, change, state, version, owner, reason, until FROM finding_changes WHERE finding_id = $id \
+               ORDER BY sequence";
+    let id = query::ScalarValue::Utf8View(Some(id.to_owned()));
+    query::collect(context.sql(sql).await?.with_param_values(vec![("id", id)])?).await
+}
+
 /// All findings of a lake in their present state, by id; none if no run was ever recorded.
 pub async fn present(lake: &Lake) -> Result<Vec<Finding>, QueryError> {
     let context = query::session(query::Limits::default())?;
@@ -204,9 +235,12 @@ fn changes(run: &Run, transitions: &[Transition], sequence: i64) -> Result<Recor
     let moments = |of: &dyn Fn(&Transition) -> Option<i64>| -> ArrayRef { times(transitions.iter().map(of).collect()) };
     let numbers = |n: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![n; transitions.len()])) };
     let object = |map: &Map<String, Value>| serde_json::to_string(map).unwrap_or_default();
+    let said = |of: &dyn Fn(&Decision) -> &String| -> ArrayRef {
+        Arc::new(StringViewArray::from_iter(transitions.iter().map(|t| t.decision.as_ref().map(of))))
+    };
     let columns = vec![
         texts(&|t| t.finding.id.clone()),
-        texts(&|t| t.finding.verdict.detector.clone()),
+        texts(&|t| t.finding.verdict.detector.to_string()),
         texts(&|t| t.change.as_str().to_owned()),
         texts(&|t| t.finding.state.as_str().to_owned()),
         texts(&|t| t.finding.verdict.severity.as_str().to_owned()),
@@ -214,7 +248,8 @@ fn changes(run: &Run, transitions: &[Transition], sequence: i64) -> Result<Recor
         moments(&|t| Some(t.finding.verdict.violated_at)),
         moments(&|t| t.finding.verdict.resolved_at),
         moments(&|t| Some(t.finding.first_detected_at)),
-        texts(&|t| object(&t.finding.verdict.evidence)),
+        texts(&|t| t.finding.verdict.evidence.text().to_owned()),
+        texts(&|t| t.finding.verdict.evidence.digest().to_owned()),
         numbers(run.version),
         texts(&|_| run.policy_hash.clone()),
         texts(&|_| run.queries_hash.clone()),
@@ -222,6 +257,9 @@ fn changes(run: &Run, transitions: &[Transition], sequence: i64) -> Result<Recor
         moments(&|_| Some(run.at)),
         texts(&|_| run.id.clone()),
         numbers(sequence),
+        said(&|d| &d.owner),
+        said(&|d| &d.reason),
+        moments(&|t| t.finding.until),
     ];
     RecordBatch::try_new(FINDINGS.clone(), columns)
 }
@@ -229,34 +267,35 @@ fn changes(run: &Run, transitions: &[Transition], sequence: i64) -> Result<Recor
 /// Rows of the log as findings.
 fn read(batch: &RecordBatch) -> Result<Vec<Finding>, QueryError> {
     let bad = |what: &str| QueryError::from(LakeError::Log("findings".to_owned(), what.to_owned()));
+    let column = |name: &str| batch.column_by_name(name).ok_or_else(|| bad(name));
+    let texts = |name: &str| column(name)?.as_string_view_opt().ok_or_else(|| bad(name));
+    let times = |name: &str| column(name)?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| bad(name));
+    let (ids, detectors, states, severities) =
+        (texts("finding_id")?, texts("detector")?, texts("state")?, texts("severity")?);
+    let (keys, evidence, digests) = (texts("key")?, texts("evidence")?, texts("digest")?);
+    let (violated, resolved, first) = (times("violated_at")?, times("resolved_at")?, times("first_detected_at")?);
+    let until = times("until")?;
+    let versions = column("version")?.as_primitive_opt::<Int64Type>().ok_or_else(|| bad("version"))?;
+    let mut names: HashMap<&str, Arc<str>> = HashMap::new();
     let mut findings = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
-        let text = |name: &str| {
-            let column = batch.column_by_name(name).and_then(|c| c.as_string_view_opt()).ok_or_else(|| bad(name))?;
-            Ok::<_, QueryError>(column.value(row))
-        };
-        let moment = |name: &str| {
-            let column = batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-            Ok::<_, QueryError>(column.ok_or_else(|| bad(name))?.iter().nth(row).flatten())
-        };
-        let object = |name: &str| -> Result<Map<String, Value>, QueryError> {
-            serde_json::from_str(text(name)?).map_err(|e| bad(&format!("{name}: {e}")))
-        };
-        let version = batch.column_by_name("version").and_then(|c| c.as_primitive_opt::<Int64Type>());
+        let key: Map<String, Value> = serde_json::from_str(keys.value(row)).map_err(|e| bad(&format!("key: {e}")))?;
+        let detector = names.entry(detectors.value(row)).or_insert_with(|| detectors.value(row).into()).clone();
         let verdict = Verdict {
-            detector: text("detector")?.to_owned(),
-            key: object("key")?,
-            severity: Severity::parse(text("severity")?).ok_or_else(|| bad("severity"))?,
-            violated_at: moment("violated_at")?.ok_or_else(|| bad("violated_at"))?,
-            resolved_at: moment("resolved_at")?,
-            evidence: object("evidence")?,
+            detector,
+            key: Arc::new(key),
+            severity: Severity::parse(severities.value(row)).ok_or_else(|| bad("severity"))?,
+            violated_at: violated.value(row),
+            resolved_at: resolved.is_valid(row).then(|| resolved.value(row)),
+            evidence: Evidence::kept(evidence.value(row), digests.value(row)),
         };
         findings.push(Finding {
-            id: text("finding_id")?.to_owned(),
+            id: ids.value(row).to_owned(),
             verdict,
-            state: State::parse(text("state")?).ok_or_else(|| bad("state"))?,
-            first_detected_at: moment("first_detected_at")?.ok_or_else(|| bad("first_detected_at"))?,
-            version: version.ok_or_else(|| bad("version"))?.value(row),
+            state: State::parse(states.value(row)).ok_or_else(|| bad("state"))?,
+            first_detected_at: first.value(row),
+            version: versions.value(row),
+            until: until.is_valid(row).then(|| until.value(row)),
         });
     }
     Ok(findings)

@@ -1,36 +1,72 @@
 //! The policy as views: `grants` and `hosts` have one column per policy key, and one that names the rule which decided it.
 
-use crate::policy::Policy;
+use crate::policy::{Policy, Rule};
 
-/// `lifetimes` with the policy's values for each grant. A rule matches a grant if one exercise up to `$as_of` matched.
-pub fn grants(policy: &Policy) -> String {
-    if policy.rules().is_empty() {
-        return format!("SELECT l.*{} FROM lifetimes AS l", values(policy, &|_| None));
+/// A policy, and what is asked for of it and of the events. Every column is carried through every plan, so those that
+/// nobody names are left out.
+#[derive(Clone, Debug)]
+pub struct Asked<'p> {
+    /// Whose values.
+    pub policy: &'p Policy,
+    /// Where names are looked for; empty: everything is asked for.
+    texts: Vec<&'p str>,
+}
+
+impl<'p> Asked<'p> {
+    /// What these texts name.
+    pub fn by(policy: &'p Policy, texts: Vec<&'p str>) -> Self {
+        Self { policy, texts }
     }
-    let values = values(policy, &|i| Some(format!("coalesce(r.rule_{i}_at <= $as_of, FALSE)")));
-    format!("SELECT l.*{values} FROM lifetimes AS l LEFT JOIN rule_matches_fold AS r ON r.grant_id = l.grant_id")
-}
 
-/// Hosts with the policy's values for each, by rules that name only the host's own columns.
-pub fn hosts(policy: &Policy) -> String {
-    let conditions: Vec<Option<String>> = policy.rules().iter().map(crate::policy::Rule::host_sql).collect();
-    let matched = |i: usize| conditions[i].as_ref().map(|_| format!("h.rule_{i}"));
-    let columns: Vec<String> = conditions
-        .iter()
-        .enumerate()
-        .filter_map(|(i, sql)| Some(format!(", BOOL_OR({}) AS rule_{i}", sql.as_ref()?)))
-        .collect();
-    format!(
-        "SELECT h.host_id{} FROM (SELECT host_id{} FROM contexts WHERE host_id IS NOT NULL GROUP BY host_id) AS h",
-        values(policy, &matched),
-        columns.concat()
-    )
-}
+    /// Everything.
+    pub fn anything(policy: &'p Policy) -> Self {
+        Self { policy, texts: Vec::new() }
+    }
 
-fn values(policy: &Policy, matched: &dyn Fn(usize) -> Option<String>) -> String {
-    let columns = Policy::KEYS.iter().map(|key| {
-        let (value, rule) = (policy.value_sql(key.name, matched), policy.rule_sql(key.name, matched));
-        format!(", {value} AS {0}, {rule} AS {0}_rule", key.name)
-    });
-    columns.collect()
+    /// Whether a column is asked for.
+    pub fn for_column(&self, name: &str) -> bool {
+        self.texts.is_empty() || self.texts.iter().any(|text| text.contains(name))
+    }
+
+    /// `lifetimes` with the values for each grant. A rule matches a grant if one exercise up to `$as_of` matched.
+    pub fn grants(&self) -> String {
+        let (is_break_glass, max_age) = match self.policy.break_glass() {
+            Some(it) => ("coalesce(r.break_glass_at <= $as_of, FALSE)", it.max_age_sql()),
+            None => ("FALSE", "CAST(NULL AS INTERVAL)".to_owned()),
+        };
+        let break_glass = format!(", {is_break_glass} AS is_break_glass, {max_age} AS break_glass_max_age");
+        if self.policy.rules().is_empty() && self.policy.break_glass().is_none() {
+            return format!("SELECT l.*{}{break_glass} FROM lifetimes AS l", self.columns(&|_| None));
+        }
+        let columns = self.columns(&|i| Some(format!("coalesce(r.rule_{i}_at <= $as_of, FALSE)")));
+        format!(
+            "SELECT l.*{columns}{break_glass} FROM lifetimes AS l \
+             LEFT JOIN rule_matches_fold AS r ON r.grant_id = l.grant_id"
+        )
+    }
+
+    /// Hosts with the values for each, by rules that name only the host's own columns.
+    pub fn hosts(&self) -> String {
+        let conditions: Vec<Option<String>> = self.policy.rules().iter().map(Rule::host_sql).collect();
+        let matched = |i: usize| conditions[i].as_ref().map(|_| format!("h.rule_{i}"));
+        let columns: Vec<String> = conditions
+            .iter()
+            .enumerate()
+            .filter_map(|(i, sql)| Some(format!(", BOOL_OR({}) AS rule_{i}", sql.as_ref()?)))
+            .collect();
+        format!(
+            "SELECT h.host_id{} FROM (SELECT host_id{} FROM contexts WHERE host_id IS NOT NULL GROUP BY host_id) AS h",
+            self.columns(&matched),
+            columns.concat()
+        )
+    }
+
+    fn columns(&self, matched: &dyn Fn(usize) -> Option<String>) -> String {
+        let asked = Policy::KEYS.iter().map(|key| key.name).filter(|name| self.for_column(name));
+        let columns = asked.map(|key| {
+            let (value, rule) = (self.policy.value_sql(key, matched), self.policy.rule_sql(key, matched));
+            format!(", {value} AS {key}, {rule} AS {key}_rule")
+        });
+        columns.collect()
+    }
 }

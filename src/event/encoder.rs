@@ -1,19 +1,18 @@
-//! Events to Arrow, one chunk of records at a time, without copying their text.
+//! Events to Arrow, one chunk of records at a time.
 //!
-//! Text columns are string views into the chunk the events were decoded from; only text that had to be made
-//! (unescaped, lower-cased, derived) is copied into a side buffer. Every view is taken from a `&str`, so the arrays
-//! hold valid UTF-8 by construction.
+//! Each text column has its own bytes; only original records are views into the chunk they came in. Every view is taken
+//! from a `&str`, so the arrays hold valid UTF-8 by construction.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryViewArray, Int32Array, Int64Array, ListArray, NullBufferBuilder, RecordBatch, StringViewArray,
-    TimestampMicrosecondArray, make_view, new_null_array,
+    ArrayRef, GenericByteViewArray, Int32Array, Int64Array, ListArray, NullBufferBuilder, RecordBatch,
+    TimestampMicrosecondArray, new_null_array,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, Field, StringViewType};
 use arrow::error::ArrowError;
 
 use super::columns::{ALL, FILE_SCHEMA, IN_FILE};
@@ -32,10 +31,10 @@ pub struct Origin<'a> {
     pub received_at: i64,
 }
 
-/// A record as it was read, and the SHA-256 of all of it (`bytes` may be only its head).
-#[derive(Clone, Copy, Debug)]
+/// Where in the chunk a record (or its head) lies, and the SHA-256 of all of it.
+#[derive(Clone, Debug)]
 pub struct Original<'a> {
-    pub bytes: &'a [u8],
+    pub range: Range<usize>,
     pub hash: &'a [u8; 32],
 }
 
@@ -58,13 +57,17 @@ impl Partition {
     }
 }
 
-/// What tells one event from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Hash of (source, event_id), the same within one process only.
-    pub event: u64,
-    /// First 16 bytes of the record's SHA-256.
-    pub record: [u8; 16],
+/// What tells one event from another: the first 16 bytes of its record's SHA-256, and which event of the record it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(u128);
+
+impl Identity {
+    /// The `index`th event of the record with this SHA-256.
+    pub fn new(record_hash: &[u8; 32], index: i32) -> Self {
+        let mut first = [0; 16];
+        first.copy_from_slice(&record_hash[..16]);
+        Self(u128::from_le_bytes(first).wrapping_add(index as u128))
+    }
 }
 
 /// Rows in the order they were read, with what the writer needs to know of each.
@@ -78,9 +81,33 @@ pub struct Rows {
     pub identities: Vec<Option<Identity>>,
 }
 
-/// A column of views under construction. Until the first value it is only a count: many columns stay without any.
+/// Longest text that lies in its view, in bytes (Arrow columnar format, variable-size binary view layout).
+pub const INLINE_MAX: usize = 12;
+
+/// The view of bytes that lie at `place` of the first buffer. Arrow's own function must not be inlined and copies byte by
+/// byte; this one is called some thirty times for every event.
+#[inline]
+fn view(bytes: &[u8], place: usize) -> u128 {
+    let length = bytes.len();
+    let word = |at: usize| u128::from(u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
+    let text = match length {
+        0 => 0,
+        1..=3 => (0..length).fold(0, |text, at| text | u128::from(bytes[at]) << (8 * at)),
+        // Words from the front and from the back: where they overlap they agree.
+        4..=7 => word(0) | word(length - 4) << (8 * (length - 4)),
+        8..=INLINE_MAX => word(0) | word(4) << 32 | word(length - 4) << (8 * (length - 4)),
+        _ => word(0) | (place as u128) << 64,
+    };
+    text << 32 | length as u128
+}
+
+/// A column of text under construction. Until the first value it is only a count: many columns stay without any.
+///
+/// Text too long to lie in its view is copied to the column's own bytes: whoever reads a column in another order then
+/// looks at a few of them all the time, and not at whole records all over memory.
 struct Views {
     views: Vec<u128>,
+    bytes: Vec<u8>,
     valid: NullBufferBuilder,
     leading_nulls: usize,
     rows: usize,
@@ -88,10 +115,21 @@ struct Views {
 
 impl Views {
     fn new(rows: usize) -> Self {
-        Self { views: Vec::new(), valid: NullBufferBuilder::new(0), leading_nulls: 0, rows }
+        Self { views: Vec::new(), bytes: Vec::new(), valid: NullBufferBuilder::new(0), leading_nulls: 0, rows }
     }
 
-    fn push(&mut self, view: Option<u128>) {
+    fn push(&mut self, bytes: Option<&[u8]>) {
+        let view = bytes.map(|bytes| {
+            let view = view(bytes, self.bytes.len());
+            if bytes.len() > INLINE_MAX {
+                self.bytes.extend_from_slice(bytes);
+            }
+            view
+        });
+        self.push_view(view);
+    }
+
+    fn push_view(&mut self, view: Option<u128>) {
         match view {
             None if self.views.is_empty() => self.leading_nulls += 1,
             None => {
@@ -111,52 +149,24 @@ impl Views {
         }
     }
 
-    fn finish(mut self) -> Option<(ScalarBuffer<u128>, Option<NullBuffer>)> {
-        (!self.views.is_empty()).then(|| (ScalarBuffer::from(self.views), self.valid.finish()))
+    fn finish<T: ByteViewType>(mut self, shared: Option<&Buffer>) -> ArrayRef {
+        if self.views.is_empty() {
+            return new_null_array(&T::DATA_TYPE, self.leading_nulls);
+        }
+        let buffer = shared.cloned().unwrap_or_else(|| Buffer::from_vec(self.bytes));
+        let (views, valid) = (ScalarBuffer::from(self.views), self.valid.finish());
+        // SAFETY: every view was made from a &str (for text) or slice that lies in it, in `bytes` or in the shared buffer.
+        Arc::new(unsafe { GenericByteViewArray::<T>::new_unchecked(views, vec![buffer], valid) })
     }
 
-    fn text(self, buffers: &[Buffer]) -> ArrayRef {
-        let rows = self.leading_nulls;
-        match self.finish() {
-            None => new_null_array(&DataType::Utf8View, rows),
-            // SAFETY: `Arena::view` made every view from a &str that lies in one of `buffers` (or in the view itself).
-            Some((views, valid)) => Arc::new(unsafe { StringViewArray::new_unchecked(views, buffers.to_vec(), valid) }),
-        }
-    }
-
-    fn binary(self, buffers: &[Buffer]) -> ArrayRef {
-        let rows = self.leading_nulls;
-        match self.finish() {
-            None => new_null_array(&DataType::BinaryView, rows),
-            // SAFETY: as in `text`, with bytes for text.
-            Some((views, valid)) => Arc::new(unsafe { BinaryViewArray::new_unchecked(views, buffers.to_vec(), valid) }),
-        }
-    }
-}
-
-/// Where text lives: block 0 is the chunk that was read, block 1 what had to be made.
-struct Arena {
-    chunk: Buffer,
-    made: Vec<u8>,
-}
-
-impl Arena {
-    fn view(&mut self, bytes: &[u8]) -> u128 {
-        let inside = (bytes.as_ptr() as usize).wrapping_sub(self.chunk.as_ptr() as usize);
-        if inside.saturating_add(bytes.len()) <= self.chunk.len() {
-            return make_view(bytes, 0, inside as u32);
-        }
-        let at = self.made.len() as u32;
-        if bytes.len() > 12 {
-            self.made.extend_from_slice(bytes); // shorter text lives in the view itself
-        }
-        make_view(bytes, 1, at)
+    fn text(self) -> ArrayRef {
+        self.finish::<StringViewType>(None)
     }
 }
 
 /// Builds [`Rows`] from the events and rejections of one chunk (at most 2 GiB of text).
 pub struct Encoder {
-    arena: Arena,
+    chunk: Buffer,
     texts: Vec<Views>,
     scopes: Views,
     scope_ends: Vec<i32>,
@@ -185,7 +195,7 @@ impl Encoder {
     pub fn new(chunk: Buffer, rows: usize, keep_raw: bool) -> Self {
         let views = || Views::new(rows);
         Self {
-            arena: Arena { chunk, made: Vec::new() },
+            chunk,
             texts: TEXTS.iter().map(|_| views()).collect(),
             scopes: views(),
             scope_ends: vec![0],
@@ -223,20 +233,21 @@ impl Encoder {
     /// Adds one event, the `index`th of its record.
     pub fn event(&mut self, event: &Event<'_>, original: Original<'_>, origin: Origin<'_>, index: i32) {
         for (column, text) in self.texts.iter_mut().zip(event.texts()) {
-            column.push(text.map(|t| self.arena.view(t.as_bytes())));
+            column.push(text.map(str::as_bytes));
         }
         self.event_time.push(Some(event.event_time));
         self.issued_at.push(event.issued_at);
         self.expires_at.push(event.expires_at);
         self.asn.push(event.asn);
         for scope in &event.scopes {
-            self.scopes.push(Some(self.arena.view(scope.as_bytes())));
+            self.scopes.push(Some(scope.as_bytes()));
         }
         self.scope_valid.append(!event.scopes.is_empty());
+        let identity = Identity::new(original.hash, index);
         self.position(original, origin, index, self.keep_raw);
         self.reject_reason.push(None);
         self.partitions.push(Partition::of(event.action.class(), event.event_time));
-        self.identities.push(Some(identity(event, original.hash)));
+        self.identities.push(Some(identity));
     }
 
     /// Adds a record that gave no event, and why.
@@ -247,8 +258,7 @@ impl Encoder {
         }
         self.scope_valid.append(false);
         self.position(original, origin, 0, true);
-        let reason = self.arena.view(reason.as_bytes());
-        self.reject_reason.push(Some(reason));
+        self.reject_reason.push(Some(reason.as_bytes()));
         self.partitions.push(Partition::of(Class::Rejected, origin.received_at));
         self.identities.push(None);
     }
@@ -261,28 +271,29 @@ impl Encoder {
         self.record_index.push(index);
         // One topic serves many rows: its text is kept once.
         let key = origin.topic.as_ptr() as usize;
-        let topic = match self.topic_view {
-            Some((known, view)) if known == key => view,
-            _ => self.arena.view(origin.topic.as_bytes()),
-        };
-        self.topic_view = Some((key, topic));
-        self.topic.push(Some(topic));
-        self.record_hash.push(Some(self.arena.view(&original.hash[..16])));
-        let text = if keep_raw { std::str::from_utf8(original.bytes).ok() } else { None };
-        self.raw.push(text.map(|t| self.arena.view(t.as_bytes())));
-        let bytes = (keep_raw && text.is_none()).then(|| self.arena.view(original.bytes));
-        self.raw_bytes.push(bytes);
+        match self.topic_view {
+            Some((known, view)) if known == key => self.topic.push_view(Some(view)),
+            _ => {
+                self.topic.push(Some(origin.topic.as_bytes()));
+                self.topic_view = self.topic.views.last().map(|view| (key, *view));
+            }
+        }
+        self.record_hash.push(Some(&original.hash[..16]));
+        let bytes = &self.chunk[original.range.clone()];
+        let is_text = keep_raw && std::str::from_utf8(bytes).is_ok();
+        let place = |kept: bool| kept.then(|| view(bytes, original.range.start));
+        self.raw.push_view(place(is_text));
+        self.raw_bytes.push_view(place(keep_raw && !is_text));
     }
 
     /// The rows, in the order they were added.
     pub fn finish(mut self) -> Result<Rows, ArrowError> {
-        let buffers = [self.arena.chunk, Buffer::from_vec(self.arena.made)];
         let mut arrays: HashMap<&str, ArrayRef> =
-            TEXTS.into_iter().zip(self.texts.into_iter().map(|t| t.text(&buffers))).collect();
+            TEXTS.into_iter().zip(self.texts.into_iter().map(Views::text)).collect();
         let scopes = ListArray::try_new(
             Arc::new(Field::new("element", DataType::Utf8View, true)),
             OffsetBuffer::new(ScalarBuffer::from(self.scope_ends)),
-            self.scopes.text(&buffers),
+            self.scopes.text(),
             self.scope_valid.finish(),
         )?;
         arrays.extend([
@@ -292,14 +303,14 @@ impl Encoder {
             ("expires_at", timestamps(self.expires_at)),
             ("scopes", Arc::new(scopes) as ArrayRef),
             ("asn", Arc::new(Int64Array::from(self.asn))),
-            ("topic", self.topic.text(&buffers)),
+            ("topic", self.topic.text()),
             ("partition", Arc::new(Int32Array::from(self.partition))),
             ("offset", Arc::new(Int64Array::from(self.offset))),
             ("record_index", Arc::new(Int32Array::from(self.record_index))),
-            ("record_hash", self.record_hash.binary(&buffers)),
-            ("raw", self.raw.text(&buffers)),
-            ("raw_bytes", self.raw_bytes.binary(&buffers)),
-            ("reject_reason", self.reject_reason.text(&buffers)),
+            ("record_hash", self.record_hash.finish::<BinaryViewType>(None)),
+            ("raw", self.raw.finish::<StringViewType>(Some(&self.chunk))),
+            ("raw_bytes", self.raw_bytes.finish::<BinaryViewType>(Some(&self.chunk))),
+            ("reject_reason", self.reject_reason.text()),
         ]);
         let missing = |name: &str| ArrowError::SchemaError(format!("no values for column {name}"));
         let columns = ALL[..IN_FILE].iter().map(|c| arrays.remove(c.name).ok_or_else(|| missing(c.name)));
@@ -315,13 +326,15 @@ where
     Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
 }
 
-fn identity(event: &Event<'_>, hash: &[u8; 32]) -> Identity {
-    let mut hasher = DefaultHasher::new();
-    for part in [&event.source, &event.event_id] {
-        hasher.write(part.as_deref().unwrap_or_default().as_bytes());
-        hasher.write_u8(0xff); // never part of UTF-8, so ("ab", "c") and ("a", "bc") differ
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_are_those_of_arrow() {
+        let text = b"0123456789abcdefghij";
+        for length in 0..=text.len() {
+            assert_eq!(view(&text[..length], 77), arrow::array::make_view(&text[..length], 0, 77), "{length}");
+        }
     }
-    let mut record = [0; 16];
-    record.copy_from_slice(&hash[..16]);
-    Identity { event: hasher.finish(), record }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Summary;
 use super::decoding::Decoded;
-use super::recent::Recent;
+use super::recent::{Identities, Recent};
 use crate::event::Class;
 use crate::event::encoder::{Identity, Rows};
 use crate::lake::{Advance, Reached};
@@ -148,7 +148,8 @@ impl Batch {
             marks: &self.marks,
             summary: Summary::default(),
         };
-        let mut here: HashMap<u64, [u8; 16], std::hash::BuildHasherDefault<super::recent::Ready>> = HashMap::default();
+        let rows = self.chunks.iter().map(|rows| rows.partitions.len()).sum();
+        let mut here = Identities::with_capacity_and_hasher(rows, Default::default());
         let summary = &mut chosen.summary;
         // In a fixed order, so that of two repeats the same one stays, whatever the map's order is.
         let ordered: BTreeMap<_, _> = self.shares.iter().collect();
@@ -156,12 +157,11 @@ impl Batch {
             let before = summary.duplicates;
             for &(chunk, row) in &share.rows {
                 let rows = &self.chunks[chunk];
-                if let Some(identity) = rows.identities[row as usize] {
-                    if recent.holds(&identity) || here.get(&identity.event) == Some(&identity.record) {
-                        summary.duplicates += 1;
-                        continue;
-                    }
-                    here.insert(identity.event, identity.record);
+                if let Some(identity) = rows.identities[row as usize]
+                    && (recent.holds(&identity) || !here.insert(identity))
+                {
+                    summary.duplicates += 1;
+                    continue;
                 }
                 match rows.partitions[row as usize].class() {
                     class if class == Class::Rejected.as_str() => summary.rejected += 1,

@@ -50,9 +50,10 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
         match &record.body {
             Body::Skip => {}
             Body::Bytes(range) => {
-                let record = data[range.clone()].trim_ascii(); // so that the hash does not depend on line endings
+                let range = trimmed(&data, range.clone());
+                let record = &data[range.clone()];
                 let hash = decode::hash(record);
-                let original = Original { bytes: record, hash: &hash };
+                let original = Original { range, hash: &hash };
                 match decode::decode_into(format, record, &hash, &mut event) {
                     Ok(()) => encoder.event(&event, original, origin, 0),
                     Err(rejection) => encoder.rejected(&rejection.0, original, origin),
@@ -65,11 +66,19 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
                     head.len(),
                     crate::event::hex(hash.as_slice()),
                 );
-                encoder.rejected(&reason, Original { bytes: &data[head.clone()], hash }, origin);
+                encoder.rejected(&reason, Original { range: head.clone(), hash }, origin);
             }
         }
         let rows = before as u32..encoder.len() as u32;
         positions.push(Position { source: record.source, offset: record.offset, rows });
     }
     Ok(Decoded { rows: encoder.finish()?, sources, positions, marks, bytes })
+}
+
+/// A record without the blanks around it, so that its hash does not depend on line endings.
+fn trimmed(data: &[u8], record: Range<usize>) -> Range<usize> {
+    let bytes = &data[record.clone()];
+    let end = record.start + bytes.trim_ascii_end().len();
+    let start = record.end - bytes.trim_ascii_start().len();
+    start.min(end)..end
 }

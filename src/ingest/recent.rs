@@ -1,39 +1,42 @@
 //! The events stored last, to drop their repeats: bounded, and filled only with what is committed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
 
 use crate::event::encoder::Identity;
 
-/// How many events are remembered: 16 MB of record hashes and their index.
-pub const EVENTS_MAX: usize = 1_000_000;
+/// How many events are remembered at least: they fill a table of 2^20 places, 18 MB, and there are two of them.
+pub const EVENTS_MIN: usize = (1 << 20) / 8 * 7;
 
-/// Remembers the newest events and forgets the oldest.
+/// A set of identities, which are hashes already.
+pub type Identities = HashSet<Identity, BuildHasherDefault<Ready>>;
+
+/// Remembers the newest events, and forgets the oldest all at once: a queue would cost more than the look-ups do.
 pub struct Recent {
-    records: HashMap<u64, [u8; 16], std::hash::BuildHasherDefault<Ready>>,
-    order: VecDeque<u64>,
+    newest: Identities,
+    older: Identities,
     limit: usize,
 }
 
 impl Recent {
+    /// `limit` events are remembered at least, twice as many at most.
     pub fn new(limit: usize) -> Self {
-        Self { records: HashMap::default(), order: VecDeque::new(), limit }
+        Self { newest: Identities::default(), older: Identities::default(), limit }
     }
 
-    /// Whether this very record is stored already. The same id with other content is another event.
+    /// Whether this very record is stored already.
     pub fn holds(&self, identity: &Identity) -> bool {
-        self.records.get(&identity.event) == Some(&identity.record)
+        self.newest.contains(identity) || self.older.contains(identity)
     }
 
     pub fn extend(&mut self, identities: impl Iterator<Item = Identity>) {
         for identity in identities {
-            if self.records.insert(identity.event, identity.record).is_none() {
-                self.order.push_back(identity.event);
+            if self.newest.len() >= self.limit {
+                // The set that is let go keeps its room for those to come.
+                std::mem::swap(&mut self.newest, &mut self.older);
+                self.newest.clear();
             }
-            if self.order.len() > self.limit
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.records.remove(&oldest);
-            }
+            self.newest.insert(identity);
         }
     }
 }
@@ -46,9 +49,11 @@ impl std::hash::Hasher for Ready {
     fn finish(&self) -> u64 {
         self.0
     }
-    fn write(&mut self, _bytes: &[u8]) {}
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
     }
 }
 
@@ -57,12 +62,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remembers_the_newest_and_tells_content_apart() {
-        let identity = |event, record| Identity { event, record: [record; 16] };
+    fn remembers_the_newest_and_tells_the_events_of_a_record_apart() {
+        let identity = |record, index| Identity::new(&[record; 32], index);
         let mut recent = Recent::new(2);
-        recent.extend([identity(1, 1), identity(2, 2), identity(3, 3)].into_iter());
-        assert!(!recent.holds(&identity(1, 1)), "forgotten");
-        assert!(recent.holds(&identity(3, 3)));
-        assert!(!recent.holds(&identity(3, 4)), "same id, other content");
+        recent.extend((0..5).map(|record| identity(record, 0)));
+        assert!(!recent.holds(&identity(1, 0)), "forgotten");
+        assert!((2..5).all(|record| recent.holds(&identity(record, 0))));
+        assert!(!recent.holds(&identity(4, 1)), "another event of the same record");
     }
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringViewArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch, StringViewArray, new_null_array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::interleave;
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{
+    BinaryViewType, ByteViewType, DataType, Int32Type, Int64Type, StringViewType, TimestampMicrosecondType,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
@@ -20,7 +23,7 @@ use super::log::Add;
 use super::table::Table;
 use crate::clock;
 use crate::event::columns::{self, FILE_SCHEMA, Kind};
-use crate::event::encoder::{Partition, Rows};
+use crate::event::encoder::{INLINE_MAX, Partition, Rows};
 use crate::event::time;
 
 /// Most rows of one file of a commit: more are cut into pieces, which are written side by side.
@@ -72,9 +75,41 @@ fn gather(sources: &[RecordBatch], rows: &[(usize, usize)]) -> Result<RecordBatc
         if arrays.iter().all(|array| array.null_count() == array.len()) {
             return Ok(new_null_array(field.data_type(), rows.len()));
         }
-        interleave(&arrays, rows)
+        match field.data_type() {
+            DataType::Utf8View => Ok(gather_views::<StringViewType>(&arrays, rows)),
+            DataType::BinaryView => Ok(gather_views::<BinaryViewType>(&arrays, rows)),
+            _ => interleave(&arrays, rows),
+        }
     });
     Ok(RecordBatch::try_new(FILE_SCHEMA.clone(), columns.collect::<Result<_, _>>()?)?)
+}
+
+/// What [`interleave`] gives for views. That asks of each view whether its buffer was met before; here all buffers of all
+/// arrays are taken over, one array's after the other's, so a view's new buffer is known by adding.
+fn gather_views<T: ByteViewType>(arrays: &[&dyn Array], rows: &[(usize, usize)]) -> ArrayRef {
+    let arrays: Vec<&GenericByteViewArray<T>> = arrays.iter().map(|array| array.as_byte_view::<T>()).collect();
+    let mut buffers = Vec::with_capacity(arrays.len());
+    let sources: Vec<(&[u128], u128)> = arrays
+        .iter()
+        .map(|array| {
+            let first = (buffers.len() as u128) << 64; // a view's bits 64..96 say which buffer
+            buffers.extend_from_slice(array.data_buffers());
+            (&array.views()[..], first)
+        })
+        .collect();
+    let moved = |&(array, row): &(usize, usize)| {
+        let (views, first) = sources[array];
+        let view = views[row];
+        if view as u32 as usize > INLINE_MAX { view + first } else { view }
+    };
+    let views: Vec<u128> = rows.iter().map(moved).collect();
+    let valid = arrays.iter().any(|array| array.null_count() > 0).then(|| {
+        let valid = BooleanBuffer::collect_bool(rows.len(), |i| arrays[rows[i].0].is_valid(rows[i].1));
+        NullBuffer::new(valid)
+    });
+    // SAFETY: every view is one of its array's, and says the same of the same buffer at its new place. That of a null is
+    // not looked at, and is as valid as it was.
+    Arc::new(unsafe { GenericByteViewArray::<T>::new_unchecked(views.into(), buffers, valid) })
 }
 
 /// The partition columns' values, as the log spells them.
@@ -172,7 +207,7 @@ pub fn properties(like: &RecordBatch, rows: usize) -> WriterProperties {
 /// Whether values repeat enough for a dictionary to pay, judged by a sample: building one costs more than all the rest
 /// of writing a column, and ids hardly repeat within a piece.
 fn repeats(text: &StringViewArray) -> bool {
-    const SAMPLE: usize = 1024;
+    const SAMPLE: usize = 256;
     let step = (text.len() / SAMPLE).max(1);
     let sample: Vec<&str> =
         (0..text.len()).step_by(step).filter(|i| text.is_valid(*i)).map(|i| text.value(i)).collect();

@@ -100,3 +100,69 @@ fn other_readers_count_the_same_rows() {
         assert_eq!(counts["by_class"]["rejected"], json!(1));
     }
 }
+
+/// A lake with the sample data in it, judged once.
+fn judged(temp: &TempLake) -> String {
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-data/quickstart.ndjson");
+    ingest_files(temp, &[&sample]);
+    let uri = temp.uri();
+    let output = tokentrail(&["--lake", &uri, "-q", "detect", "--as-of", "2026-11-01T00:00:00Z"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    uri
+}
+
+fn said(output: std::process::Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[test]
+fn what_people_decide_about_findings_is_kept_and_shown() {
+    let temp = TempLake::new();
+    let uri = judged(&temp);
+    let lake = ["--lake", uri.as_str()];
+    let run = |arguments: &[&str]| said(tokentrail(&[&lake, arguments].concat()));
+    let by = ["--owner", "sam", "--reason", "with the helpdesk"];
+    assert_eq!(run(&[&["findings", "ack", "b9b9d43a"], &by[..]].concat()).0, Some(0));
+    let far = ["findings", "suppress", "69ee32b1", "--until", "2099-01-01T00:00:00Z"];
+    assert_eq!(run(&[&far, &by[..]].concat()).0, Some(0));
+    assert_eq!(run(&[&["findings", "note", "2674f1fd"], &by[..]].concat()).0, Some(0));
+    // Another run leaves what was decided as it is.
+    run(&["-q", "detect", "--as-of", "2026-11-02T00:00:00Z"]);
+    let (_, shown) = run(&["findings", "show", "b9b9d43a"]);
+    assert!(shown.contains("with the helpdesk") && shown.contains("acked"), "{shown}");
+    assert!(
+        run(&["-o", "ndjson", "findings", "list", "--state", "suppressed"]).1.contains("refresh_after_offboarding")
+    );
+    assert!(run(&["-o", "ndjson", "findings", "list", "--state", "open"]).1.contains("2674f1fd"));
+    let over = ["findings", "suppress", "2674f1fd", "--until", "2020-01-01T00:00:00Z"];
+    assert!(run(&[&over, &by[..]].concat()).1.contains("is over already"));
+    assert!(run(&[&["findings", "ack", "ea95e68a"], &by[..]].concat()).1.contains("only open ones"));
+    assert!(run(&["findings", "note", "2674f1fd", "--owner", "", "--reason", "x"]).1.contains("must say something"));
+}
+
+#[test]
+fn policies_are_checked_explained_and_compared_before_they_bite() {
+    let temp = TempLake::new();
+    let uri = judged(&temp);
+    let run = |arguments: &[&str]| said(tokentrail(&[&["--lake", uri.as_str()], arguments].concat()));
+    let new = temp.path("new.toml");
+    std::fs::write(&new, "[[rule]]\nmatch = { client_id = \"gh\" }\noffboarding_grace = \"60d\"\n").unwrap();
+    let new = new.to_str().unwrap();
+    let (code, checked) = run(&["policy", "check", new]);
+    assert_eq!(code, Some(0), "{checked}");
+    let explain = ["--policy", new, "-o", "ndjson", "policy", "explain", "--grant", "fm-mallory-gh"];
+    let (_, explained) = run(&[&explain[..], &["--as-of", "2026-11-01T00:00:00Z"]].concat());
+    let grace = explained.lines().find(|line| line.contains("offboarding_grace")).unwrap();
+    assert!(grace.contains("60d") && !grace.contains("\"default\""), "{grace}");
+    let (_, compared) = run(&["-o", "ndjson", "policy", "diff", new, "--as-of", "2026-11-01T00:00:00Z"]);
+    let closes = compared.lines().filter(|line| line.contains("\"closes\"")).collect::<Vec<_>>();
+    assert_eq!(closes.len(), compared.lines().count(), "{compared}");
+    assert!(
+        closes.iter().any(|l| l.contains("refresh_after_offboarding") && l.contains("fm-mallory-gh")),
+        "{compared}"
+    );
+    let (code, all) = run(&["-o", "ndjson", "findings", "list", "--state", "all"]);
+    assert!(code == Some(0) && all.contains("69ee32b1"), "a comparison records nothing");
+    std::fs::write(new, "[defaults]\nmax_agee = \"3d\"\n").unwrap();
+    assert!(run(&["policy", "check", new]).1.contains("max_age"));
+}

@@ -1,6 +1,7 @@
 //! All integration tests in one binary: each one more would link DataFusion again.
 
 mod bad_input;
+mod cases;
 mod cli;
 mod detect;
 mod harness;

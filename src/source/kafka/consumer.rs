@@ -93,17 +93,21 @@ impl Context {
     }
 }
 
+/// Partitions with their end offsets; 0 where nothing is to be waited for.
+pub type Ends = BTreeMap<Arc<SourceId>, i64>;
+
 /// A connected member of the group, and the end offsets seen when it joined.
 pub struct Connected {
     pub consumer: BaseConsumer<Context>,
-    pub ends: BTreeMap<(String, i32), i64>,
+    pub ends: Ends,
     pub positions: Positions,
 }
 
 /// Connects and looks at every topic before joining, so that what is wrong is said now.
 pub fn connect(options: &KafkaOptions, positions: Positions) -> Result<Connected, SourceError> {
     let mut config = ClientConfig::new();
-    config.set("group.id", "tokentrail").set("queued.max.messages.kbytes", "65536");
+    // A full queue is emptied in a fraction of the second that librdkafka would wait before it fetches more.
+    config.set("queued.max.messages.kbytes", "16384").set("fetch.queue.backoff.ms", "5").set("group.id", "tokentrail");
     for (name, value) in &options.properties {
         config.set(name, value);
     }
@@ -118,9 +122,7 @@ pub fn connect(options: &KafkaOptions, positions: Positions) -> Result<Connected
     })?;
     let mut ends = BTreeMap::new();
     for topic in &options.topics {
-        for (partition, end) in look_at(&consumer, topic, &positions)? {
-            ends.insert((topic.clone(), partition), end);
-        }
+        ends.extend(look_at(&consumer, topic, &positions)?);
     }
     let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics).map_err(|error| consumer.context().explain("joining the group", &error))?;
@@ -128,11 +130,7 @@ pub fn connect(options: &KafkaOptions, positions: Positions) -> Result<Connected
 }
 
 /// Partitions of a topic with their end offsets.
-fn look_at(
-    consumer: &BaseConsumer<Context>,
-    topic: &str,
-    positions: &Positions,
-) -> Result<Vec<(i32, i64)>, SourceError> {
+fn look_at(consumer: &BaseConsumer<Context>, topic: &str, positions: &Positions) -> Result<Ends, SourceError> {
     // Polling serves the error callback, which knows why a broker does not answer.
     let refused = |what: &str, error: KafkaError| {
         consumer.poll(Duration::from_millis(100));
@@ -148,12 +146,13 @@ fn look_at(
             "topic {topic:?} does not exist, or this user may not see it; check --topic"
         )));
     }
-    let mut ends = Vec::with_capacity(partitions.len());
+    let mut ends = Ends::new();
     for partition in partitions {
         let (first, end) = consumer
             .fetch_watermarks(topic, partition, ANSWER)
             .map_err(|e| refused("no offsets from the broker", e))?;
-        let known = positions(&id(topic, partition)).map_err(SourceError::Unusable)?;
+        let id = id(topic, partition);
+        let known = positions(&id).map_err(SourceError::Unusable)?;
         if let Some(position) = known.filter(|p| *p > end) {
             return Err(SourceError::Kafka(format!(
                 "{topic}/{partition} ends at offset {end}, but the lake has read it up to {position}: the topic was made \
@@ -169,7 +168,7 @@ fn look_at(
                 "records were deleted before they were read; they count as missing"
             );
         }
-        ends.push((partition, if first == end { 0 } else { end })); // nothing there, nothing to wait for
+        ends.insert(id, if first == end { 0 } else { end }); // nothing there, nothing to wait for
     }
     Ok(ends)
 }

@@ -1,6 +1,6 @@
 //! The consumer's thread: polls librdkafka, gathers chunks, and knows when all that was asked for has been read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::Sender;
 
 use super::KafkaOptions;
-use super::consumer::{ANSWER, Connected, Context, Positions, id, lock};
+use super::consumer::{ANSWER, Connected, Context, Ends, Positions, lock};
 use crate::clock;
 use crate::source::{CHUNK_BYTES, Chunk, Polled, SourceError, SourceId};
 
@@ -27,17 +27,28 @@ pub enum Command {
 
 /// A chunk is handed on after this long, full or not.
 const CHUNK_AGE: Duration = Duration::from_millis(100);
+/// Or with this many records.
+const CHUNK_RECORDS_MAX: usize = 8192;
+/// While messages come in, clocks and ends are looked at once in so many: a millisecond brings hundreds.
+const LOOK_EVERY: usize = 64;
 /// With `--once`, how long to wait for members that hold the rest of the topic and do not get on.
 const OTHERS: Duration = Duration::from_secs(90);
 
 type Outbox = Sender<Result<Polled, SourceError>>;
 
-/// State of the thread. `next` holds the assigned partitions with the offset expected next, where it is known.
+/// A partition of ours, and the offset expected next, where it is known.
+struct Reading {
+    id: Arc<SourceId>,
+    next: Option<i64>,
+}
+
+/// State of the thread.
 struct Poller<'a> {
     consumer: &'a BaseConsumer<Context>,
     outbox: &'a Outbox,
-    ids: HashMap<(String, i32), Arc<SourceId>>,
-    next: BTreeMap<(String, i32), Option<i64>>,
+    readings: Vec<Reading>,
+    /// Which of them the last message was of: the next one mostly is too.
+    last: usize,
     at_end: BTreeMap<i32, usize>,
     chunk: Chunk,
     chunk_since: Instant,
@@ -46,9 +57,15 @@ struct Poller<'a> {
 /// Polls until the receiver is gone, an error ends it, or (`once`) everything was read.
 pub fn run(connected: Connected, options: &KafkaOptions, outbox: &Outbox, inbox: &Receiver<Command>, lag: &AtomicI64) {
     let Connected { consumer, ends, positions } = connected;
-    let (ids, next, at_end) = (HashMap::new(), BTreeMap::new(), BTreeMap::new());
-    let chunk_since = Instant::now();
-    let mut poller = Poller { consumer: &consumer, outbox, ids, next, at_end, chunk: Chunk::default(), chunk_since };
+    let mut poller = Poller {
+        consumer: &consumer,
+        outbox,
+        readings: Vec::new(),
+        last: 0,
+        at_end: BTreeMap::new(),
+        chunk: Chunk::default(),
+        chunk_since: Instant::now(),
+    };
     let Err(error) = poller.run(options.once.then_some(&ends), &positions, inbox, lag);
     if let Some(error) = error {
         let _ = outbox.blocking_send(Err(error)); // nobody listens any more
@@ -61,7 +78,7 @@ type Step<T> = Result<T, Option<SourceError>>;
 impl Poller<'_> {
     fn run(
         &mut self,
-        ends: Option<&BTreeMap<(String, i32), i64>>,
+        ends: Option<&Ends>,
         positions: &Positions,
         inbox: &Receiver<Command>,
         lag: &AtomicI64,
@@ -78,16 +95,20 @@ impl Poller<'_> {
                 joined = true;
                 self.rebalanced(rebalance.map_err(Some)?)?;
             }
+            let busy = matches!(message, Some(Ok(_)));
             match message {
                 Some(Ok(message)) => self.push(&message),
                 Some(Err(KafkaError::PartitionEOF(partition))) => *self.at_end.entry(partition).or_default() += 1,
                 Some(Err(error)) => self.check(&error)?,
                 None => {}
             }
-            if self.chunk.data.len() >= CHUNK_BYTES
-                || self.chunk.records.len() >= 8192
-                || self.chunk_since.elapsed() >= CHUNK_AGE
-            {
+            let records = self.chunk.records.len();
+            if self.chunk.data.len() >= CHUNK_BYTES || records >= CHUNK_RECORDS_MAX {
+                self.flush()?;
+            } else if busy && !records.is_multiple_of(LOOK_EVERY) {
+                continue;
+            }
+            if self.chunk_since.elapsed() >= CHUNK_AGE {
                 self.flush()?;
             }
             if looked_at_lag.elapsed() > Duration::from_secs(5) {
@@ -99,7 +120,7 @@ impl Poller<'_> {
             {
                 self.flush()?;
                 looked_at_others = Instant::now();
-                if others.done(ends, &self.next, positions).map_err(|e| Some(SourceError::Unusable(e)))? {
+                if others.done(ends, &self.readings, positions).map_err(|e| Some(SourceError::Unusable(e)))? {
                     self.send(Polled::End)?;
                     ended = true;
                 }
@@ -126,14 +147,23 @@ impl Poller<'_> {
             self.chunk.data.reserve(CHUNK_BYTES);
         }
         let (topic, partition) = (message.topic(), message.partition());
-        let key = (topic.to_owned(), partition);
-        let Some(next) = self.next.get_mut(&key) else { return }; // ours no longer
-        *next = Some(message.offset() + 1);
-        self.at_end.remove(&partition);
-        let source = self.ids.entry(key).or_insert_with(|| id(topic, partition));
-        let source = self.chunk.source(source);
+        let is_it = |reading: &Reading| reading.id.partition == partition && *reading.id.topic == *topic;
+        if !self.readings.get(self.last).is_some_and(is_it) {
+            let Some(found) = self.readings.iter().position(is_it) else { return }; // ours no longer
+            self.last = found;
+        }
+        if !self.at_end.is_empty() {
+            self.at_end.remove(&partition);
+        }
+        let reading = &mut self.readings[self.last];
+        reading.next = Some(message.offset() + 1);
+        let source = self.chunk.source(&reading.id);
         let received_at = message.timestamp().to_millis().map_or_else(clock::now_micros, |ms| ms.saturating_mul(1000));
         self.chunk.push(source, message.offset(), received_at, message.payload());
+    }
+
+    fn reading(&mut self, id: &SourceId) -> Option<&mut Reading> {
+        self.readings.iter_mut().find(|reading| *reading.id == *id)
     }
 
     fn rebalanced(&mut self, polled: Polled) -> Step<()> {
@@ -141,11 +171,10 @@ impl Poller<'_> {
         self.at_end.clear();
         match &polled {
             Polled::Assigned(list) => {
-                self.next.extend(list.iter().map(|(id, next)| ((id.topic.to_string(), id.partition), *next)));
+                self.readings.retain(|reading| !list.iter().any(|(id, _)| *id == reading.id));
+                self.readings.extend(list.iter().map(|(id, next)| Reading { id: id.clone(), next: *next }));
             }
-            Polled::Revoked(list) => list.iter().for_each(|id| {
-                self.next.remove(&(id.topic.to_string(), id.partition));
-            }),
+            Polled::Revoked(list) => self.readings.retain(|reading| !list.contains(&reading.id)),
             _ => {}
         }
         self.send(polled)
@@ -158,14 +187,13 @@ impl Poller<'_> {
             match inbox.try_recv() {
                 Ok(Command::Restart(id, offset)) => {
                     self.flush()?;
-                    let key = (id.topic.to_string(), id.partition);
-                    if !self.next.contains_key(&key) {
+                    let consumer = self.consumer;
+                    let Some(reading) = self.reading(&id) else {
                         continue; // taken away meanwhile; whoever has it reads it
-                    }
-                    let sought = self.consumer.seek(&id.topic, id.partition, Offset::Offset(offset), ANSWER);
-                    sought
-                        .map_err(|e| Some(self.consumer.context().explain("going back to the lake's position", &e)))?;
-                    self.next.insert(key, Some(offset));
+                    };
+                    reading.next = Some(offset);
+                    let sought = consumer.seek(&id.topic, id.partition, Offset::Offset(offset), ANSWER);
+                    sought.map_err(|e| Some(consumer.context().explain("going back to the lake's position", &e)))?;
                     self.at_end.remove(&id.partition);
                     self.send(Polled::Assigned(vec![(id, Some(offset))]))?;
                     restarted = true;
@@ -206,21 +234,25 @@ impl Poller<'_> {
     }
 
     /// Whether every partition of ours has been read up to the end seen at the start.
-    fn has_reached(&self, ends: &BTreeMap<(String, i32), i64>) -> bool {
-        self.next.iter().all(|((topic, partition), next)| {
-            let end = ends.get(&(topic.clone(), *partition)).copied().unwrap_or(0);
+    fn has_reached(&self, ends: &Ends) -> bool {
+        self.readings.iter().all(|reading| {
+            let partition = reading.id.partition;
+            let end = ends.get(&reading.id).copied().unwrap_or(0);
             // The end of a partition is reported without its topic: it counts once for every topic that has such a partition.
-            let twins = self.next.keys().filter(|(_, p)| p == partition).count();
-            end == 0 || next.is_some_and(|n| n >= end) || self.at_end.get(partition).is_some_and(|n| *n >= twins)
+            let twins = self.readings.iter().filter(|other| other.id.partition == partition).count();
+            end == 0
+                || reading.next.is_some_and(|next| next >= end)
+                || self.at_end.get(&partition).is_some_and(|n| *n >= twins)
         })
     }
 
     fn lag(&self) -> i64 {
-        let behind = |((topic, partition), next): (&(String, i32), &Option<i64>)| {
-            let (low, high) = self.consumer.fetch_watermarks(topic, *partition, Duration::from_secs(1)).ok()?;
+        let behind = |reading: &Reading| {
+            let Reading { id, next } = reading;
+            let (low, high) = self.consumer.fetch_watermarks(&id.topic, id.partition, Duration::from_secs(1)).ok()?;
             Some((high - next.unwrap_or(low)).max(0))
         };
-        self.next.iter().map(behind).sum::<Option<i64>>().unwrap_or(-1)
+        self.readings.iter().map(behind).sum::<Option<i64>>().unwrap_or(-1)
     }
 }
 
@@ -233,15 +265,10 @@ struct Others {
 
 impl Others {
     /// Whether the lake holds the rest of the topics too, or nobody gets on with it any more.
-    fn done(
-        &mut self,
-        ends: &BTreeMap<(String, i32), i64>,
-        ours: &BTreeMap<(String, i32), Option<i64>>,
-        positions: &Positions,
-    ) -> Result<bool, String> {
+    fn done(&mut self, ends: &Ends, ours: &[Reading], positions: &Positions) -> Result<bool, String> {
         let (mut behind, mut seen) = (0, 0);
-        for ((topic, partition), end) in ends.iter().filter(|(key, _)| !ours.contains_key(*key)) {
-            let position = positions(&id(topic, *partition))?.unwrap_or(0);
+        for (id, end) in ends.iter().filter(|(id, _)| !ours.iter().any(|reading| reading.id == **id)) {
+            let position = positions(id)?.unwrap_or(0);
             behind += i64::from(position < *end);
             seen += position;
         }
