@@ -69,5 +69,6 @@ mod tests {
         assert!(!recent.holds(&identity(1, 0)), "forgotten");
         assert!((2..5).all(|record| recent.holds(&identity(record, 0))));
         assert!(!recent.holds(&identity(4, 1)), "another event of the same record");
+        assert!(!recent.holds(&identity(9, 0)), "other content is another event, whatever its id");
     }
 }
