@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where rustup puts cargo, for a shell that was opened before.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test check bench kafka clean-demo
+.PHONY: help build demo test check bench bench-detect bench-leads kafka clean-demo
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -29,6 +29,13 @@ check: ## formatting, lints and style, without the slow tests
 
 bench: ## measure beside DuckDB and others
 	@scripts/bench
+
+bench-detect: ## a pass after 100,000 new events, over 5, 20 and 50 million, beside DuckDB
+	@for events in 5000000 20000000 50000000; do scripts/bench detect --events $$events --rounds 1 || exit 1; done
+
+bench-leads: build ## precision, recall and false leads of the statistical detectors over 20 simulated companies
+	@scripts/setup-python
+	@python3 scripts/leads_bench.py --binary $(TARGET)/release/tokentrail
 
 kafka: ## fetch the Kafka that the tests start
 	@scripts/setup-kafka

@@ -9,6 +9,8 @@ A break-glass login opens what is shut on every other day, with fewer questions 
 closes it afterwards and says so: a token that merely runs out was in reach all that time, and shows that nobody looked.
 Exercised past the limit, it is no longer an emergency.
 """
+because  = "Emergency grant {grant_id} had begun by {started_at} and was not revoked within {max_age}; exercises after that: {late_exercise_count}."
+absence  = { from = "started_at", to = "violated_at" }
 false_positives = [
     "The emergency lasted longer than the policy allows for: it should have been renewed with a new login.",
     "The revocation took place where no event tells of it.",
@@ -22,6 +24,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["contexts", "grants", "token_events"]
 every    = "1m"
+scope    = "grant"
 nominate = """
 SELECT grant_id
 FROM grants

@@ -8,6 +8,7 @@ rationale = """
 A token store that moves to a new laptop moves once. When the old place goes on after the new one has appeared, there are
 two copies of the token, and one of them may be in the hands of somebody who copied it.
 """
+because  = "Grant {grant_id} appeared with a new {what} at {violated_at}, while another one still used it after that; {place_count} were seen in all."
 false_positives = [
     "A home folder that is synchronised between two machines.",
     "Hosts that are renamed back and forth, or clients that report two names.",
@@ -19,6 +20,7 @@ response = [
 key      = ["grant_id", "what"]
 reads    = ["contexts", "grants", "token_events"]
 every    = "15m"
+scope    = "grant"
 nominate = """
 SELECT grant_id
 FROM contexts
@@ -110,7 +112,7 @@ SELECT
     f.grant_id,
     f.what,
     f.violated_at,
-    CASE WHEN g.ended_at <= $as_of THEN g.ended_at END AS resolved_at,
+    CASE WHEN g.ended_at <= $as_of AND g.ended_at > f.violated_at THEN g.ended_at END AS resolved_at,
     f.places,
     f.presences,
     f.place_count,

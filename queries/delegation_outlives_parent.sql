@@ -8,6 +8,7 @@ rationale = """
 An agent acts on borrowed authority. When the loan is called in, by revoking the parent or by its owner's leaving, the
 copies further down the chain often live on: nobody sees them from where the revoking is done.
 """
+because  = "Grant {grant_id} comes from {parent_id} and was exercised {exercise_count} times after that one ended or its owner left ({reason}), first at {violated_at}."
 false_positives = [
     "The parent expired as planned and the child was meant to run on by itself: then it should be a grant of its own.",
     "The parent's subject was exercised in passing, by an administrator, and it is the administrator who left.",

@@ -9,6 +9,7 @@ A lost device that still exercises tokens is in somebody's hands, and whoever th
 not matter whose grant it is, or whether it is older than the loss: one that began there afterwards is a login by the
 finder.
 """
+because  = "Device {device_id} was lost at {lost_at}, and grant {grant_id} was exercised on it {exercise_count} times while it was lost, first at {violated_at}."
 false_positives = [
     "The device was found again and nobody recorded it: a device_recovered event ends the interval.",
     "A retired device's id went to its successor.",
@@ -22,6 +23,7 @@ response = [
 key      = ["device_id", "grant_id"]
 reads    = ["device_losses", "ends", "grants", "token_events"]
 every    = "1m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM contexts AS c

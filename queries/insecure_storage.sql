@@ -8,6 +8,7 @@ rationale = """
 A token in a plain file is read by every process of its owner, ends up in backups and images, and is the first thing
 that credential stealers look for. A keychain asks who wants it; a plain file does not.
 """
+because  = "The storage stated for grant {grant_id} is {storages}, which its policy does not allow: first at {violated_at}, last at {last_insecure_at}."
 false_positives = [
     "The client reports its default, not what it was configured to do.",
     "A file on an encrypted volume of a machine that nobody else uses: allow it with a rule for such hosts.",
@@ -20,6 +21,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT e.grant_id
 FROM exercises AS e

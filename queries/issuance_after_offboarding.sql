@@ -9,6 +9,7 @@ Offboarding is meant to close every door through which new tokens come. One that
 door that stayed open: an identity provider nobody told, a session that still signs in, a token exchange that asks
 nobody.
 """
+because  = "{subject_id} was offboarded at {offboarded_at}, and grant {grant_id} was issued tokens {issue_count} times after that, last at {last_issue_at}."
 false_positives = [
     "The offboarding was recorded by mistake: a reinstate event ends it.",
     "The source delivers the issuing with the time of delivery instead of the time it happened.",
@@ -21,6 +22,7 @@ response = [
 key      = ["subject_id", "grant_id"]
 reads    = ["ends", "grants", "offboardings", "token_events"]
 every    = "1m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM contexts AS c

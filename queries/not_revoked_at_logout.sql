@@ -8,6 +8,8 @@ rationale = """
 Whoever logs out believes that nothing of theirs is left behind. Many clients only drop their copy of the token: the
 refresh token stays good at the server, and a copy in a backup, a shared home directory or a thief's hands renews on.
 """
+because  = "A logout at {logged_out_at} covers grant {grant_id}, which was still alive {logout_grace} later; exercises after that: {exercise_count}."
+absence  = { from = "logged_out_at", to = "violated_at" }
 false_positives = [
     "The revocation is recorded by a system whose events do not arrive here.",
     "Offline access that is meant to outlive the session: give such clients a rule with a long logout_grace.",
@@ -20,6 +22,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["grants", "logged_out", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT l.grant_id
 FROM logged_out AS l

@@ -8,6 +8,8 @@ rationale = """
 A token without a birth record was minted by somebody who holds the signing key, or handed out by a path that nobody
 audits. Neither shows up where people look for new access.
 """
+because  = "{source} says that grant {grant_id} was issued at {issued_at}; it recorded what it issued since {recording_since}, but no issue of this grant is known."
+absence  = { from = "issued_at", to = "violated_at" }
 false_positives = [
     "The source lost records, or they are still on their way: one that arrives late takes the finding back.",
     "The source records some kinds of issuing and not others.",
@@ -21,6 +23,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["ends", "exercises", "grants", "issuers", "token_events"]
 every    = "15m"
+scope    = "grant"
 nominate = """
 SELECT e.grant_id
 FROM exercises AS e

@@ -8,6 +8,7 @@ rationale = """
 Closing an account stops the next login, not the refresh tokens already handed out: they renew access for weeks
 without asking anybody. A refresh that succeeds after the offboarding shows that nobody revoked the grant.
 """
+because  = "{subject_id} was offboarded at {offboarded_at}, and the grant was refreshed {refresh_count} times after that, last at {last_refresh_at}."
 false_positives = [
     "The offboarding was recorded by mistake: a reinstate event ends it.",
     "The subject left one project and the refresh served another under the same project id.",
@@ -20,6 +21,7 @@ response = [
 key      = ["subject_id", "grant_id"]
 reads    = ["ends", "grants", "offboardings", "token_events"]
 every    = "1m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM contexts AS c

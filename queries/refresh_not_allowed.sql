@@ -9,6 +9,7 @@ Some grants are meant to die with their first access token: those of contractors
 on machines nobody controls. One refresh that succeeds shows that the identity provider hands out renewals to them all
 the same, and that a short login has become a long one.
 """
+because  = "Grant {grant_id} was refreshed {refresh_count} times, last at {last_refresh_at}, although its policy ({rule}) says that it must never be."
 false_positives = [
     "The rule's match is wider than what it was written for: the evidence names the rule.",
 ]
@@ -20,6 +21,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM contexts AS c

@@ -8,6 +8,7 @@ rationale = """
 Where refresh tokens rotate, each may be presented once. If one comes back, two parties hold it, and one of them is
 not the owner; which of the two came first cannot be told. RFC 9700 has the server revoke the whole family then.
 """
+because  = "A refresh token of grant {grant_id} was presented again after it had been spent, {replay_count} times in all, first at {violated_at} ({reason})."
 false_positives = [
     "The answer to the first refresh was lost and the client tried again after rotation_overlap.",
     "Several processes of one client share a token store without a lock.",
@@ -21,6 +22,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT grant_id
 FROM grants_fold

@@ -8,6 +8,8 @@ rationale = """
 How long revocation takes is the number that says whether offboarding works: every hour is one in which a former
 employee or a thief holds a key. Counted per trigger, it shows which of the three processes is the slow one.
 """
+because  = "Grant {grant_id} should have ended within {revocation_sla} of {triggered_at} (trigger: {trigger}), and was still alive at {violated_at}."
+absence  = { from = "triggered_at", to = "violated_at" }
 false_positives = [
     "The revocation happened in time and its event came from elsewhere, or not at all.",
     "The offboarding was recorded ahead of the last working day.",

@@ -8,6 +8,7 @@ rationale = """
 Renewing may narrow what a token can do, never widen it: RFC 6749, section 6. Where a renewal carries a scope that
 nobody consented to, either the server does not check what it is asked for, or somebody found a way around the consent.
 """
+because  = "Grant {grant_id} was renewed at {violated_at} with scopes it was not issued with; it gained {gained_scope_count} in {renewal_count} renewals."
 false_positives = [
     "The added consent is recorded as no issue of this grant, or arrives late: the finding is then retracted.",
     "The issue states the scopes that were asked for, and the renewal those that were given, under other names.",
@@ -20,6 +21,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["ends", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT grant_id
 FROM exercises

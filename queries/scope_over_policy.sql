@@ -9,6 +9,7 @@ A token can do what its scopes say, whatever its owner meant to do with it. Clie
 easier than finding out what they need, and people consent because they cannot work otherwise. When the token is stolen,
 the difference between needed and granted is the damage.
 """
+because  = "Grant {grant_id} had up to {scope_count} scopes at once, which its policy does not permit ({reason}); scopes not on its list: {offending_scope_count}."
 false_positives = [
     "The provider renamed a scope, or adds one of its own to every token: allow it in the policy.",
     "The list in allowed_scopes is older than what the client was approved for.",
@@ -21,6 +22,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT grant_id
 FROM grants

@@ -8,6 +8,7 @@ rationale = """
 Command-line tools keep tokens in files of the home directory. On a host that several people use, whoever is
 administrator there, or guesses a file mode, can act as all the others, and the audit trail will name the wrong one.
 """
+because  = "Host {host_id} holds {grant_count} grants, with {subject_count} known people; several people or several accounts shared it from {violated_at} on ({reason})."
 false_positives = [
     "A host id that stands for many machines, such as an image or a proxy.",
     "A laptop handed over within the window: shared_host_window says how long both may be seen.",

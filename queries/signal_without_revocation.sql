@@ -8,6 +8,8 @@ rationale = """
 A report that something was stolen is worth what follows from it. Until every grant it covers has ended, whoever took
 the token goes on renewing it, and the detection that cost so much effort has changed nothing.
 """
+because  = "A compromise reported at {compromised_at} covers grant {grant_id}, which was still alive {revocation_sla} later; exercises since: {exercise_count}."
+absence  = { from = "compromised_at", to = "violated_at" }
 false_positives = [
     "The report was withdrawn elsewhere: there is no event that takes a compromise back, so let an exception say it.",
     "A report about a subject reaches grants on machines that were never in danger.",
@@ -20,6 +22,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["compromised", "grants", "token_events"]
 every    = "1m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM compromised AS c

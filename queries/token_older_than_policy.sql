@@ -8,6 +8,8 @@ rationale = """
 A refresh token that renews for ever outlives the reasons it was given for: people change teams, laptops change hands.
 An age limit forces a new login; an idle limit finds the tokens nobody would miss, which are the ones nobody watches.
 """
+because  = "Grant {grant_id} had begun by {started_at}, was last exercised at {last_exercised_at}, and outlived its {reason} limit at {violated_at}."
+absence  = { from = "unseen_from", to = "unseen_until" }
 false_positives = [
     "The issuing was not seen and the age is a lower bound only: age_is_lower_bound says so.",
     "Rotation gives the grant a new family without a record that links the two.",
@@ -89,6 +91,9 @@ SELECT
     last_exercised_at,
     alive_until - last_exercised_at AS idle,
     idle_limit AS max_idle,
+    -- What makes a grant idle is what was not seen between these.
+    CASE WHEN reason = 'idle' THEN last_exercised_at END AS unseen_from,
+    CASE WHEN reason = 'idle' THEN violated_at END AS unseen_until,
     rule
 FROM violations
 ORDER BY grant_id, reason

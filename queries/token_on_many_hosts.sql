@@ -8,6 +8,7 @@ rationale = """
 A refresh token lives in one token store. Seen on a second host, the store was copied: by a backup, a dotfiles
 repository, an image baked with somebody's home directory, or a thief. Nothing on the first host tells which.
 """
+because  = "Grant {grant_id} was exercised on {host_count} hosts, where its policy allows {max_hosts}; it went past that at {violated_at}."
 false_positives = [
     "The machine was renamed, or its id is drawn anew at each start, as in containers.",
     "A service that runs as several instances under one grant: give it a rule with a larger max_hosts.",
@@ -21,6 +22,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT c.grant_id
 FROM contexts AS c

@@ -8,6 +8,7 @@ rationale = """
 How long a token is valid is how long a thief can use it when nobody notices. Access tokens are rarely looked up again
 once issued, so nothing but their expiry ends them; a refresh token with years to go is a password that nobody changes.
 """
+because  = "Grant {grant_id} had {token_kind} tokens valid for up to {ttl}, where its policy allows {ttl_limit}; the first was seen at {violated_at}."
 false_positives = [
     "The source states the expiry of the session, or of the whole family, as that of the access token.",
     "The token was seen first when used, and its issuer's clock is far off.",
@@ -20,6 +21,7 @@ response = [
 key      = ["grant_id", "token_kind"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT e.grant_id
 FROM exercises AS e

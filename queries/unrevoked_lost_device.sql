@@ -8,6 +8,7 @@ rationale = """
 Whoever finds or steals the device has the tokens stored on it. Locking the screen does not end them; only revoking does.
 A grant alive after the grace is one the offboarding of devices forgot; exercised after the loss, it may be in use by a thief.
 """
+because  = "Device {device_id} was lost at {lost_at}, and grant {grant_id} from it was still alive at {violated_at} (exercised after the loss: {exercised_after_loss})."
 false_positives = [
     "The device was found again and nobody recorded it: a device_recovered event ends the finding.",
     "The loss was recorded under a device id that another machine inherited.",
@@ -19,6 +20,7 @@ response = [
 key      = ["device_id", "grant_id"]
 reads    = ["contexts", "device_losses", "grants", "token_events"]
 every    = "1m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM contexts AS c

@@ -8,6 +8,7 @@ rationale = """
 An expiry only protects if both sides keep it: the client should stop by itself, the server should refuse. A success
 after the expiry shows that neither did, so every copy of such a token works for as long as somebody has it.
 """
+because  = "A token of grant {grant_id} expired at {expires_at} and still worked at {violated_at}; such uses: {use_count}, up to {late} too late."
 false_positives = [
     "The token was extended and the source does not say so.",
     "The source's clock differs from the issuer's by more than clock_skew.",
@@ -21,6 +22,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT grant_id
 FROM grants_fold

@@ -9,6 +9,7 @@ A revocation is believed: whoever ordered it stops looking. A token that still w
 does not ask, a cache outlives the order, or only one of several issuers was told, and the one who was shut out is
 still inside.
 """
+because  = "Grant {grant_id} was revoked at {revoked_at} and exercised {exercise_count} times after that, last at {last_exercised_at}."
 false_positives = [
     "The source's clock runs ahead of or behind the revoker's by more than clock_skew.",
     "Self-contained access tokens that run out within minutes: a rule with a longer clock_skew allows for them.",
@@ -21,6 +22,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["broad_ends", "broad_revokes_parts", "contexts", "ends", "grants", "token_events"]
 every    = "1m"
+scope    = "grant"
 nominate = "SELECT grant_id FROM grants WHERE last_exercised_at > revoked_at + clock_skew"
 [controls]
 csf         = ["PR.AA-01", "PR.AA-03"]

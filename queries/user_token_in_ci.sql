@@ -9,6 +9,7 @@ A pipeline that borrows a person's token can do all that the person can, and who
 The audit trail names the person for what the pipeline did, and when the person leaves, the pipeline breaks, or
 worse, does not.
 """
+because  = "Grant {grant_id} belongs to a person, and a build pipeline (CI) exercised it {exercise_count} times, first at {violated_at}."
 false_positives = [
     "A person's own machine that is registered as a runner: state its host kind as workstation.",
     "A service account that its provider reports as human: state the subject's kind where it is known.",
@@ -21,6 +22,7 @@ response = [
 key      = ["grant_id"]
 reads    = ["contexts", "ends", "token_events"]
 every    = "5m"
+scope    = "grant"
 nominate = """
 SELECT DISTINCT grant_id
 FROM exercises

@@ -1,10 +1,12 @@
 //! The command line: one file per command, joined here.
 
+mod backtest;
 mod cases;
 mod demo;
 mod detect;
 mod detector_docs;
 mod detectors;
+mod explain;
 mod findings;
 mod generate;
 mod ingest;
@@ -12,6 +14,8 @@ mod maintain;
 mod policy;
 mod progress;
 mod query;
+mod repeat;
+mod scaffold;
 mod status;
 
 use std::path::PathBuf;

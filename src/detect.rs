@@ -4,36 +4,39 @@
 //! it there at the cost of what is new ([`folds`]), a [`frame`] shows them to SQL, and [`lifecycle`] compares the rows with
 //! the findings there were.
 
+mod absence;
 pub mod catalog;
 pub mod check;
+pub mod cut;
+pub mod explain;
 pub mod folds;
 pub mod frame;
 pub mod header;
+mod judge;
 mod kept;
 pub mod lifecycle;
 pub mod log;
 pub mod policy_views;
+pub mod runs;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-
-use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
-use datafusion::prelude::SessionContext;
-use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
 use catalog::{Catalog, Detector};
-use frame::{Frame, Nominated};
+use cut::Cut;
+use folds::Fold;
+use folds::store::{Rebuilt, Store};
+use frame::{Frame, Reach};
+use judge::{Watch, judge};
 use lifecycle::{Change, Compared, Moment, Terms, Transition};
-use log::{Log, Run};
+use log::Log;
 use policy_views::Asked;
+use runs::{Came, MadeWith, Run};
 
 use crate::clock;
-use crate::finding::{Evidence, Finding, Severity, Verdict};
+use crate::finding::{Finding, Verdict};
 use crate::lake::{Lake, LakeError};
 use crate::policy::Policy;
-use crate::query::{QueryError, output};
+use crate::query::{self, QueryError};
 
 /// What a run is asked to do.
 #[derive(Clone, Debug, Default)]
@@ -99,8 +102,57 @@ pub async fn look(
     let as_of = request.as_of.unwrap_or_else(clock::now_micros);
     let state = lake.events().refresh().await?;
     let detectors = catalog.select(&request.ids)?;
-    let frame = Frame::open(lake, &state, asked(policy, catalog), as_of, request.full).await?;
-    Ok(judge(&frame, &detectors, as_of, false).await)
+    let frame = Frame::open(lake, &state, asked(policy, catalog), as_of, Reach::of(request)).await?;
+    all_said(&frame, catalog, &detectors, as_of, false).await
+}
+
+/// What detectors say of a frame, marked where something they rest on may not have been delivered.
+async fn all_said(
+    frame: &Frame<'_>,
+    catalog: &Catalog,
+    detectors: &[&Detector],
+    as_of: i64,
+    wide: bool,
+) -> Result<Vec<Outcome>, DetectError> {
+    let mut outcomes = judge(frame, detectors, as_of, wide).await;
+    absence::mark(frame.wide(), catalog, detectors, &mut outcomes, as_of).await?;
+    Ok(outcomes)
+}
+
+/// What detectors say of the rows within a cut, wherever the lake has gone since; nothing is recorded.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn repeat(
+    lake: &Lake,
+    policy: &Policy,
+    catalog: &Catalog,
+    ids: &[String],
+    as_of: i64,
+    cut: Cut,
+) -> Result<Vec<Outcome>, DetectError> {
+    let state = lake.events().refresh().await?;
+    let detectors = catalog.select(ids)?;
+    let frame = Frame::open(lake, &state, asked(policy, catalog), as_of, Reach::Cut(cut)).await?;
+    all_said(&frame, catalog, &detectors, as_of, false).await
+}
+
+/// Makes every fold again from all events, and forgets the rows kept for detectors; gives each fold's name and outcome.
+///
+/// # Errors
+/// The first that could not be made.
+pub async fn rebuild(lake: &Lake, policy: &Policy) -> Result<Vec<(&'static str, Rebuilt)>, DetectError> {
+    let state = lake.events().refresh().await?;
+    let context = query::session(query::Limits::default())?;
+    let store = Store::new(lake, &context)?;
+    let mut rebuilt = Vec::new();
+    for fold in Fold::all(policy).await.map_err(QueryError::from)? {
+        rebuilt.push((fold.name, store.rebuild(&fold, &state).await?));
+    }
+    let aliases = Fold::aliases().await.map_err(QueryError::from)?;
+    rebuilt.push((aliases.name, store.rebuild(&aliases, &state).await?));
+    kept::forget(lake).await?;
+    Ok(rebuilt)
 }
 
 fn asked<'a>(policy: &'a Policy, catalog: &'a Catalog) -> Asked<'a> {
@@ -112,16 +164,17 @@ fn asked<'a>(policy: &'a Policy, catalog: &'a Catalog) -> Asked<'a> {
 /// # Errors
 /// What stops the whole run. A detector that fails does not: its outcome says why.
 pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Request) -> Result<Report, DetectError> {
-    let at = clock::now_micros();
-    let as_of = request.as_of.unwrap_or(at);
     let mut watch = Watch::start();
     let state = lake.events().refresh().await?;
+    // After the look at the lake: a row that came by a pipe has no position, and is in the cut if it was received by then.
+    let at = clock::now_micros();
+    let as_of = request.as_of.unwrap_or(at);
     let detectors = catalog.select(&request.ids)?;
-    let frame = Frame::open(lake, &state, asked(policy, catalog), as_of, request.full).await?;
+    let frame = Frame::open(lake, &state, asked(policy, catalog), as_of, Reach::of(request)).await?;
     watch.lap("frame");
     // Over few events a full run also shows that nominating leaves nothing out; over many it would sort them all.
     let rows: u64 = state.files.values().map(|file| file.rows).sum();
-    let outcomes = judge(&frame, &detectors, as_of, request.full && rows <= WIDE_ROWS_MAX).await;
+    let outcomes = all_said(&frame, catalog, &detectors, as_of, request.full && rows <= WIDE_ROWS_MAX).await?;
     watch.lap("detectors");
     let run = Run {
         id: uuid::Uuid::new_v4().to_string(),
@@ -130,8 +183,8 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
         version: state.version,
         positions: state.positions.clone(),
         policy_hash: policy.hash(),
-        policy_text: policy.text().to_owned(),
         queries_hash: catalog.hash(),
+        made_with: MadeWith::now(policy, catalog).keep(lake).await?,
     };
     for _ in 0..ATTEMPTS_MAX {
         let log = Log::open(lake, frame.wide()).await?;
@@ -141,153 +194,13 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
             continue;
         }
         if recorded {
-            log.record_run(&run, &summary(&outcomes)).await?;
+            log.record_run(&run, &came(&outcomes)).await?;
         }
         watch.lap("findings log");
         let report = Report { run_id: run.id, as_of, version: state.version, outcomes, transitions, open, recorded };
         return Ok(report);
     }
     Err(LakeError::Contended(format!("{}findings", lake.uri()), ATTEMPTS_MAX).into())
-}
-
-/// Says where the time of a run goes, to whoever asks for debug messages.
-struct Watch(i64);
-
-impl Watch {
-    fn start() -> Self {
-        Self(clock::now_micros())
-    }
-
-    fn lap(&mut self, what: &str) {
-        let now = clock::now_micros();
-        tracing::debug!(milliseconds = (now - self.0) / 1000, "{what}");
-        self.0 = now;
-    }
-}
-
-/// Every detector's rows. Nominating detectors share one scan of the rows of all grants they name.
-async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64, wide: bool) -> Vec<Outcome> {
-    let mut watch = Watch::start();
-    let mut failures: HashMap<&str, String> = HashMap::new();
-    let (mut grants, mut hosts) = (BTreeSet::new(), BTreeSet::new());
-    let mut about: HashMap<&str, About> = HashMap::new();
-    for detector in detectors {
-        let mistakes = check::mistakes(frame.wide(), detector).await;
-        if !mistakes.is_empty() {
-            failures.insert(&detector.id, format!("{}: {}", detector.file, mistakes.join("; ")));
-            continue;
-        }
-        let nominated = match detector.header.nominate.as_ref().filter(|_| !wide) {
-            Some(sql) => frame.nominated(sql).await,
-            None => continue,
-        };
-        match nominated {
-            Ok(Nominated::Grants(names)) => {
-                grants.extend(names);
-                about.insert(&detector.id, About::Grants);
-            }
-            Ok(Nominated::Hosts(names)) => {
-                hosts.extend(names);
-                about.insert(&detector.id, About::Hosts);
-            }
-            Err(error) => {
-                failures.insert(&detector.id, format!("{}: nominate: {error}", detector.file));
-            }
-        }
-    }
-    watch.lap("checks and nominations");
-    let wanted = |what: About| about.values().any(|a| *a == what);
-    let of_grants = narrow(frame, wanted(About::Grants), Nominated::Grants(grants.into_iter().collect())).await;
-    watch.lap("rows of nominated grants");
-    let of_hosts = narrow(frame, wanted(About::Hosts), Nominated::Hosts(hosts.into_iter().collect())).await;
-    watch.lap("contexts of nominated hosts");
-    let mut outcomes = Vec::with_capacity(detectors.len());
-    for detector in detectors {
-        let session = match about.get(detector.id.as_str()) {
-            None => Ok(frame.wide()),
-            Some(About::Grants) => of_grants.as_ref(),
-            Some(About::Hosts) => of_hosts.as_ref(),
-        };
-        let verdicts = match (failures.remove(detector.id.as_str()), session) {
-            (Some(failure), _) => Err(failure),
-            (None, Err(error)) => Err(format!("{}: {error}", detector.file)),
-            (None, Ok(session)) => verdicts(session, detector, as_of).await,
-        };
-        watch.lap(&detector.id);
-        outcomes.push(Outcome { detector: detector.id.clone(), verdicts });
-    }
-    outcomes
-}
-
-/// What a detector nominates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
-    Grants,
-    Hosts,
-}
-
-async fn narrow(frame: &Frame<'_>, wanted: bool, nominated: Nominated) -> Result<SessionContext, QueryError> {
-    if wanted { frame.narrow(&nominated).await } else { Ok(frame.wide().clone()) }
-}
-
-async fn verdicts(context: &SessionContext, detector: &Detector, as_of: i64) -> Result<Vec<Verdict>, String> {
-    let named = |error: QueryError| format!("{}: {error}", detector.file);
-    let frame = check::plan(context, detector, &detector.sql, as_of).await.map_err(named)?;
-    let batches = frame.collect().await.map_err(|e| named(e.into()))?;
-    let mut verdicts = Vec::new();
-    for batch in &batches {
-        verdicts.extend(read(detector, batch).map_err(|e| format!("{}: {e}", detector.file))?);
-    }
-    verdicts.sort_by_cached_key(|v| v.key.values().map(output::text).collect::<Vec<_>>());
-    if let Some(pair) = verdicts.windows(2).find(|pair| pair[0].key == pair[1].key) {
-        return Err(format!("{}: two rows for one key {}", detector.file, Value::Object(Map::clone(&pair[0].key))));
-    }
-    Ok(verdicts)
-}
-
-/// A detector's result rows as verdicts.
-fn read(detector: &Detector, batch: &RecordBatch) -> Result<Vec<Verdict>, String> {
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let times = |name: &str| {
-        let column = batch.column_by_name(name).ok_or_else(|| format!("the result has no column {name}"))?;
-        cast(column, &micros).map_err(|e| e.to_string())
-    };
-    let (violated, resolved) = (times("violated_at")?, times("resolved_at")?);
-    let (violated, resolved) =
-        (violated.as_primitive::<TimestampMicrosecondType>(), resolved.as_primitive::<TimestampMicrosecondType>());
-    let id: Arc<str> = detector.id.as_str().into();
-    let mut verdicts = Vec::with_capacity(batch.num_rows());
-    for row in 0..batch.num_rows() {
-        let mut evidence = output::object(batch, row);
-        let mut key = Map::new();
-        for name in &detector.header.key {
-            match evidence.shift_remove(name) {
-                None | Some(Value::Null) => return Err(format!("row {row}: key column {name} is null")),
-                Some(value) => key.insert(name.clone(), value),
-            };
-        }
-        let severity = match evidence.shift_remove("severity") {
-            None | Some(Value::Null) => detector.header.severity,
-            Some(value) => {
-                let text = output::text(&value);
-                Severity::parse(&text).ok_or_else(|| format!("row {row}: severity {text:?} is none"))?
-            }
-        };
-        evidence.shift_remove("violated_at");
-        evidence.shift_remove("resolved_at");
-        if violated.is_null(row) {
-            return Err(format!("row {row}: violated_at is null"));
-        }
-        verdicts.push(Verdict {
-            detector: id.clone(),
-            key: Arc::new(key),
-            severity,
-            violated_at: violated.value(row),
-            resolved_at: resolved.is_valid(row).then(|| resolved.value(row)),
-            evidence: Evidence::new(&evidence, &detector.header.ticking),
-        });
-    }
-    Ok(verdicts)
 }
 
 /// What changed and what is open. Findings of a detector that failed are left as they are.
@@ -315,14 +228,17 @@ fn compare(log: &Log, detectors: &[&Detector], outcomes: &[Outcome], policy: &Po
 }
 
 /// What each detector came to, for the record of runs.
-fn summary(outcomes: &[Outcome]) -> Value {
-    outcomes
-        .iter()
-        .map(|outcome| match &outcome.verdicts {
-            Ok(rows) => json!({ "detector": outcome.detector, "rows": rows.len() }),
-            Err(reason) => json!({ "detector": outcome.detector, "failed": reason }),
-        })
-        .collect()
+pub fn came(outcomes: &[Outcome]) -> Vec<Came> {
+    let came = |outcome: &Outcome| {
+        let detector = outcome.detector.clone();
+        match &outcome.verdicts {
+            Ok(rows) => {
+                Came { detector, rows: Some(rows.len() as u64), digest: Some(runs::digest(rows)), failed: None }
+            }
+            Err(reason) => Came { detector, rows: None, digest: None, failed: Some(reason.clone()) },
+        }
+    };
+    outcomes.iter().map(came).collect()
 }
 
 impl Report {

@@ -11,6 +11,7 @@ mod cast;
 mod company;
 mod dice;
 mod grant;
+pub mod leads;
 mod life;
 mod lost_device;
 mod offboarding;

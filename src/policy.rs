@@ -46,6 +46,7 @@ pub const POLICY_BYTES_MAX: u64 = 1 << 20;
 /// A policy, read and checked.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
+    file_name: String,
     text: String,
     defaults: BTreeMap<&'static str, Value>,
     rules: Vec<Rule>,
@@ -145,7 +146,13 @@ impl Policy {
         };
         let parts = parsed.map_err(|mistakes| PolicyError::Invalid { file_name: file_name.to_owned(), mistakes })?;
         let parse::Parts { defaults, rules, exceptions, break_glass } = parts;
-        Ok(Self { text: text.to_owned(), defaults, rules, exceptions, break_glass })
+        let file_name = Path::new(file_name).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Self { file_name, text: text.to_owned(), defaults, rules, exceptions, break_glass })
+    }
+
+    /// The last part of the file's name, by which [`Rule::label`] names rules; empty for the built-in policy.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
     }
 
     /// The text as read; empty for the built-in policy.

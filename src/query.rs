@@ -4,6 +4,7 @@
 //! event once and with its aliases resolved. It can ask and nothing else: [`readonly`] refuses every other statement
 //! before it is planned, and the planner is told to refuse it too.
 
+mod functions;
 pub mod output;
 pub mod readonly;
 pub mod views;
@@ -19,7 +20,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
-pub use datafusion::prelude::SessionContext;
+pub use datafusion::prelude::{SessionContext, cast};
 use thiserror::Error;
 
 use crate::event::columns::{CLASS, EVENT_DATE, TABLE_SCHEMA};
@@ -39,6 +40,8 @@ pub enum QueryError {
     NoVersion(i64),
     #[error("{}", first_lines(.0))]
     Sql(DataFusionError),
+    #[error("{0}")]
+    Answer(String),
     #[error(transparent)]
     Lake(#[from] LakeError),
 }
@@ -78,15 +81,23 @@ pub fn session(limits: Limits) -> Result<SessionContext, QueryError> {
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
     options.execution.collect_statistics = false;
+    // More passes find next to nothing more in our views, and planning is most of what a run on a small lake costs.
+    options.optimizer.max_passes = 1;
     let five = NonZeroUsize::MIN.saturating_add(4);
     let pool = TrackConsumersPool::new(GreedyMemoryPool::new(limits.memory_bytes), five);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
-    Ok(SessionContext::new_with_config_rt(config, runtime))
+    Ok(known(SessionContext::new_with_config_rt(config, runtime)))
 }
 
 /// Another session with the same limits and memory, and none of the tables.
 pub fn sibling(context: &SessionContext) -> SessionContext {
-    SessionContext::new_with_config_rt(context.copied_config(), context.runtime_env())
+    known(SessionContext::new_with_config_rt(context.copied_config(), context.runtime_env()))
+}
+
+/// The session with our functions.
+fn known(context: SessionContext) -> SessionContext {
+    functions::register(&context);
+    context
 }
 
 /// Some data files of the lake's `events` as a table.

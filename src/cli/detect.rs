@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::query::{printable, quiet_pipe, sheet};
-use super::{Global, Output, findings};
+use super::{Global, Output, explain, findings, repeat};
 use crate::detect::catalog::Catalog;
 use crate::detect::header::Kind;
 use crate::detect::lifecycle::Change;
@@ -27,6 +27,15 @@ pub struct Args {
     /// Judge from all events instead of from what earlier runs kept; slow, and gives the same
     #[arg(long)]
     full: bool,
+    /// Say step by step why a detector fires for a key, or why it does not; nothing is recorded
+    #[arg(long, value_names = ["DETECTOR", "KEY"], num_args = 2.., conflicts_with_all = ["ids", "full", "at", "run"])]
+    explain: Vec<String>,
+    /// Repeat a recorded run, with the policy and queries of its day; nothing is recorded
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["ids", "as_of", "full", "at"])]
+    run: Option<String>,
+    /// Judge the rows that the lake held at this version, however they are stored now; nothing is recorded
+    #[arg(long, value_name = "VERSION", requires = "as_of", conflicts_with = "full")]
+    at: Option<i64>,
     /// Exit with 1 only for open violations at or above this severity
     #[arg(long, value_name = "SEVERITY", value_parser = severity, default_value = "low")]
     fail_on: Option<Severity>,
@@ -63,6 +72,14 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 async fn detect(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    if !args.explain.is_empty() {
+        return explain::run(&args.explain, args.as_of, global).await;
+    }
+    match (&args.run, args.at, args.as_of) {
+        (Some(id), _, _) => return repeat::run(id, global).await,
+        (None, Some(version), Some(as_of)) => return repeat::at(version, as_of, &args.ids, global).await,
+        _ => {}
+    }
     let catalog = Catalog::load(global.queries.as_deref())?;
     let policy = global.load_policy()?;
     let lake = Lake::open(&global.lake).await?;

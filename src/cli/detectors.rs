@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::query::table;
-use super::{Global, Output, cases, detector_docs};
+use super::{Global, Output, backtest, cases, detector_docs, scaffold};
 use crate::detect::catalog::{Catalog, Detector};
 use crate::detect::check;
 use crate::detect::frame::Frame;
@@ -29,6 +29,10 @@ enum Command {
     Show { id: String },
     /// Check detector files without running them; the built-in ones and those of --queries if none is named
     Check { files: Vec<PathBuf> },
+    /// Begin a detector: a file that runs, in --queries, and cases that pass
+    New(scaffold::Args),
+    /// What a detector file would have found over history, beside what the current version finds
+    Backtest(backtest::Args),
     /// What every detector means, as Markdown
     Docs,
     /// Run detectors on their cases; all that have some if none is named
@@ -49,6 +53,8 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         Command::List => list(&Catalog::load(global.queries.as_deref())?, global.output)?,
         Command::Show { id } => println!("{}", Catalog::load(global.queries.as_deref())?.find(&id)?.text.trim_end()),
         Command::Docs => print!("{}", detector_docs::page(&Catalog::load(global.queries.as_deref())?)),
+        Command::New(args) => scaffold::run(&args, global).await?,
+        Command::Backtest(args) => return backtest::run(&args, global).await,
         Command::Check { files } => return check(&files, global).await,
         Command::Test { ids, cases, update } => return test(&cases, &ids, update, global).await,
     }
@@ -97,7 +103,7 @@ async fn check(files: &[PathBuf], global: &Global) -> anyhow::Result<ExitCode> {
     for detector in &detectors {
         let mistakes = check::mistakes(frame.wide(), detector).await;
         wrong += usize::from(!mistakes.is_empty());
-        mistakes.iter().for_each(|mistake| eprintln!("{}: {mistake}", detector.file));
+        mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
         if mistakes.is_empty() && !global.quiet {
             println!("{}: good", detector.file);
         }

@@ -14,7 +14,7 @@ use crate::detect::catalog::Catalog;
 use crate::detect::lifecycle::{Change, Decision, Transition};
 use crate::detect::log;
 use crate::event::time;
-use crate::finding::{Finding, State};
+use crate::finding::{Finding, State, Verdict};
 use crate::lake::Lake;
 use crate::query::{self, output, views};
 
@@ -193,6 +193,12 @@ async fn show(finding: &Finding, lake: &Lake, global: &Global) -> anyhow::Result
     let verdict = &finding.verdict;
     let catalog = Catalog::load(global.queries.as_deref())?;
     let mut text = String::new();
+    let detector = catalog.find(&verdict.detector).ok();
+    if let Some(detector) = detector {
+        let because = detector.header.because.as_deref().map(|template| because(template, verdict));
+        let title = [detector.header.title.clone()].into_iter().chain(because).collect::<Vec<_>>().join("\n");
+        text.push_str(&format!("{}\n\n", printable(&title)));
+    }
     let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<18} {}\n", printable(value)));
     line("finding", &finding.id);
     line("state", finding.state.as_str());
@@ -204,10 +210,11 @@ async fn show(finding: &Finding, lake: &Lake, global: &Global) -> anyhow::Result
     line("violated_at", &time::format(verdict.violated_at));
     line("resolved_at", &verdict.resolved_at.map_or_else(|| "open".to_owned(), time::format));
     line("first_detected_at", &time::format(finding.first_detected_at));
+    line("lake version", &finding.version.to_string());
     for (name, value) in verdict.evidence.object().iter().filter(|(_, v)| !v.is_null()) {
         line(name, &output::text(value));
     }
-    if let Ok(detector) = catalog.find(&verdict.detector) {
+    if let Some(detector) = detector {
         text.push_str(&format!(
             "\n{}\n\n{}\n\nWhat to do:\n",
             detector.header.summary,
@@ -216,7 +223,12 @@ async fn show(finding: &Finding, lake: &Lake, global: &Global) -> anyhow::Result
         for (number, step) in detector.header.response.iter().enumerate() {
             text.push_str(&format!("  {}. {step}\n", number + 1));
         }
-        text.push_str(&format!("\nThe rule as SQL: {} (tokentrail detectors show {})\n", detector.file, detector.id));
+        text.push_str(&format!(
+            "\nThe rule as SQL: {} (tokentrail detectors show {id})\nStep by step: tokentrail detect --explain {id} {}\n",
+            detector.file,
+            key_words(verdict),
+            id = detector.id
+        ));
     }
     let changes: Vec<Map<String, Value>> = output::objects(&log::history(lake, &finding.id).await?.batches).collect();
     let names = ["at", "change", "state", "version", "owner", "reason", "until"];
@@ -227,10 +239,38 @@ async fn show(finding: &Finding, lake: &Lake, global: &Global) -> anyhow::Result
         .find(|(name, _)| ["grant_id", "host_id", "device_id", "subject_id"].contains(&name.as_str()))
         .map(|_| subject_of(&verdict.key))
     {
-        text.push_str(&events(lake, column, id).await.context("reading the events")?);
+        let evidence = verdict.evidence.object().remove("event_ids").unwrap_or_default();
+        text.push_str(&events(lake, column, id, &evidence).await.context("reading the events")?);
     }
     let mut out = io::stdout().lock();
     Ok(quiet_pipe(write!(out, "{text}").and_then(|()| out.flush()))?)
+}
+
+/// The detector's sentence with the finding's values in it.
+fn because(template: &str, verdict: &Verdict) -> String {
+    let mut row = verdict.row();
+    row.insert("violated_at".to_owned(), json!(time::format(verdict.violated_at)));
+    row.insert("resolved_at".to_owned(), json!(verdict.resolved_at.map(time::format)));
+    row.insert("severity".to_owned(), json!(verdict.severity));
+    let mut said = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        said.push_str(before);
+        let Some((name, behind)) = after.split_once('}') else { break };
+        match row.get(name).filter(|value| !value.is_null()) {
+            Some(value) => said.push_str(&output::text(value)),
+            None => said.push_str("unknown"),
+        }
+        rest = behind;
+    }
+    said + rest
+}
+
+/// The key as `detect --explain` takes it.
+fn key_words(verdict: &Verdict) -> String {
+    let quoted = |text: String| format!("'{}'", text.replace('\'', "'\\''"));
+    let word = |(name, value): (&String, &Value)| quoted(format!("{name}={}", output::text(value)));
+    printable(&verdict.key.iter().map(word).collect::<Vec<_>>().join(" "))
 }
 
 /// The key column that leads to the events: the grant where there is one.
@@ -240,13 +280,12 @@ fn subject_of(key: &Map<String, Value>) -> (&str, &Value) {
 }
 
 /// The key's events in order, and the query that gives them all.
-async fn events(lake: &Lake, column: &str, id: &str) -> anyhow::Result<String> {
+async fn events(lake: &Lake, column: &str, id: &str, evidence: &Value) -> anyhow::Result<String> {
     let context = query::session(query::Limits::default())?;
     let state = lake.events().refresh().await?;
     let files = query::events(lake, &context, state.files.values().cloned().collect())?;
     views::replace(&context, "events", files)?;
-    let columns =
-        "event_time, action, outcome, token_kind, subject_id, client_id, device_id, host_id, os_user, ip, project_id";
+    let columns = "event_time, action, outcome, token_kind, subject_id, client_id, device_id, host_id, os_user, ip, project_id, event_id";
     let sql = format!(
         "SELECT DISTINCT {columns} FROM events WHERE {column} = $id AND class IN ('token', 'context') \
          ORDER BY {columns} LIMIT {}",
@@ -255,11 +294,19 @@ async fn events(lake: &Lake, column: &str, id: &str) -> anyhow::Result<String> {
     let value = query::ScalarValue::Utf8View(Some(id.to_owned()));
     let frame = query::plan(&context, &sql).await?.with_param_values(vec![("id", value)])?;
     let rows = query::collect(frame).await?;
-    let all: Vec<Map<String, Value>> = output::objects(&rows.batches).collect();
+    let mut all: Vec<Map<String, Value>> = output::objects(&rows.batches).collect();
+    for row in &mut all {
+        let id = row.remove("event_id").unwrap_or_default();
+        let is_evidence = evidence.as_array().is_some_and(|ids| ids.contains(&id));
+        row.insert("evidence".to_owned(), if is_evidence { json!("●") } else { Value::Null });
+    }
     let more = if all.len() > EVENTS_SHOWN { "The first events" } else { "Events" };
     // Columns that say nothing here only take room.
-    let used: Vec<&str> =
-        columns.split(", ").filter(|c| all.iter().any(|row| row.get(*c).is_some_and(|v| !v.is_null()))).collect();
+    let used: Vec<&str> = columns
+        .split(", ")
+        .chain(["evidence"])
+        .filter(|c| all.iter().any(|row| row.get(*c).is_some_and(|v| !v.is_null())))
+        .collect();
     let narrowed = all
         .iter()
         .take(EVENTS_SHOWN)

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
 use super::Global;
-use crate::generate::{Generator, Options, Shape};
+use crate::generate::{Generator, Options, Shape, leads};
 
 /// Arguments of `generate`.
 #[derive(clap::Args, Debug)]
@@ -34,6 +34,9 @@ pub struct Args {
     /// Broken lines mixed in
     #[arg(long, default_value_t = 0)]
     broken: u64,
+    /// Where the policy that belongs to the company goes (leads)
+    #[arg(long, value_name = "FILE")]
+    policy_out: Option<PathBuf>,
 }
 
 /// Kinds of companies.
@@ -47,6 +50,10 @@ enum ShapeArg {
     Workload,
     /// The same with offboardings and lost devices
     WorkloadContext,
+    /// 90 noisy days of a company with thefts planted, for the detectors that only suspect
+    Leads,
+    /// 90 days of 14 sources with silences planted
+    Gaps,
 }
 
 /// Runs the command.
@@ -56,13 +63,11 @@ pub fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         ShapeArg::Quickstart => Shape::Quickstart,
         ShapeArg::Workload => Shape::Workload { context: false },
         ShapeArg::WorkloadContext => Shape::Workload { context: true },
+        ShapeArg::Leads | ShapeArg::Gaps => return suspects(&args),
     };
     let Args { events, seed, shuffle, broken, .. } = args;
     // Both files are opened before the work starts: a bad path fails at once.
-    let create = |path: &PathBuf| File::create(path).with_context(|| format!("cannot write {}", path.display()));
-    let truth = args.truth.as_ref().map(create).transpose()?;
-    let out: Box<dyn Write> =
-        if args.out.as_os_str() == "-" { Box::new(io::stdout().lock()) } else { Box::new(create(&args.out)?) };
+    let (truth, out) = (args.truth.as_deref().map(create).transpose()?, output(&args.out)?);
     let mut generator = Generator::new(&Options { events, seed, shape, shuffle, broken, ..Options::default() });
     let lines = match generator.write_to(out) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS), // the reader has enough
@@ -75,4 +80,39 @@ pub fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         eprintln!("{lines} records, {} findings to be found", generator.truth().len());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The worlds of the leads, which plan everything first.
+fn suspects(args: &Args) -> anyhow::Result<ExitCode> {
+    let truth = args.truth.as_deref().map(create).transpose()?.map(io::BufWriter::new);
+    let out = output(&args.out)?;
+    if let Some(path) = &args.policy_out {
+        create(path)?.write_all(leads::POLICY.as_bytes())?;
+    }
+    let written = match args.shape {
+        ShapeArg::Gaps => {
+            let feeds = leads::Feeds::new(args.seed);
+            truth.map(|file| feeds.write_truth_to(file)).transpose()?;
+            feeds.write_to(out)
+        }
+        _ => {
+            let company = leads::Company::new(args.seed);
+            truth.map(|file| company.write_truth_to(file)).transpose()?;
+            company.write_to(out)
+        }
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).with_context(|| format!("writing {}", args.out.display()))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn output(path: &Path) -> anyhow::Result<Box<dyn Write>> {
+    Ok(if path.as_os_str() == "-" { Box::new(io::stdout().lock()) } else { Box::new(create(path)?) })
 }

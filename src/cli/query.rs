@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{Global, Output};
 use crate::clock;
-use crate::detect::frame::Frame;
+use crate::detect::frame::{Frame, Reach};
 use crate::detect::log;
 use crate::detect::policy_views::Asked;
 use crate::lake::Lake;
@@ -48,7 +48,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let context = query::session(query::Limits::default())?;
     let context = if needs_folds(&context, &sql) {
         let policy = global.load_policy()?;
-        Frame::open(&lake, &state, Asked::anything(&policy), now, false).await?.into_session()
+        Frame::open(&lake, &state, Asked::anything(&policy), now, Reach::Kept).await?.into_session()
     } else {
         context
     };

@@ -45,16 +45,21 @@ macro_rules! built_in {
 }
 
 const BUILT_IN: &[(&str, &str)] = built_in![
+    "audit_gap",
     "break_glass_unrevoked",
     "context_drift",
     "delegation_outlives_parent",
+    "dormant_reactivated",
     "exercise_on_lost_device",
+    "impossible_travel",
     "insecure_storage",
     "issuance_after_offboarding",
+    "new_context_for_subject",
     "not_revoked_at_logout",
     "orphan_token",
     "refresh_after_offboarding",
     "refresh_not_allowed",
+    "refresh_rate_anomaly",
     "refresh_token_replay",
     "revocation_latency",
     "scope_escalation",
@@ -71,7 +76,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 ];
 
 /// All detectors, by id.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
     detectors: Vec<Detector>,
 }
@@ -82,11 +87,19 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Unreadable`], or [`CatalogError::Invalid`] with the mistakes of all files.
     pub fn load(folder: Option<&Path>) -> Result<Self, CatalogError> {
-        let mut mistakes = Vec::new();
-        let mut detectors: Vec<Detector> = Vec::new();
         let built_in =
             BUILT_IN.iter().map(|(id, text)| (format!("queries/{id}.sql"), (*id).to_owned(), (*text).to_owned()));
-        for (file, id, text) in built_in.chain(read(folder)?) {
+        Self::of(built_in.chain(read(folder)?))
+    }
+
+    /// The detectors in these files, each with its id and text; the later of two with one id counts.
+    ///
+    /// # Errors
+    /// [`CatalogError::Invalid`] with the mistakes of all files.
+    pub fn of(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, CatalogError> {
+        let mut mistakes = Vec::new();
+        let mut detectors: Vec<Detector> = Vec::new();
+        for (file, id, text) in files {
             match Detector::parse(id, file, text) {
                 Ok(detector) => {
                     detectors.retain(|d| d.id != detector.id);
@@ -123,11 +136,13 @@ impl Catalog {
         Ok(self.detectors.iter().filter(|d| ids.is_empty() || ids.contains(&d.id)).collect())
     }
 
-    /// Identity of everything that decides which rows these detectors give: their text and the views they read.
+    /// Identity of everything that decides which rows these detectors give: their text, the views and the folds.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let files = self.detectors.iter().map(|d| (d.id.as_str(), d.text.as_str()));
-        for (name, text) in files.chain(views::ALL.iter().map(|v| (v.name, v.sql))) {
+        let ours: Vec<(&str, &str)> =
+            views::ALL.iter().map(|v| (v.name, v.sql)).chain(super::folds::declared()).collect();
+        for (name, text) in files.chain(ours) {
             for part in [name, text] {
                 hash.update((part.len() as u64).to_le_bytes());
                 hash.update(part);
@@ -138,6 +153,11 @@ impl Catalog {
 }
 
 impl Detector {
+    /// Whether it is one of those compiled in, word for word: what can be wrong with them, tests have asked.
+    pub fn is_built_in(&self) -> bool {
+        BUILT_IN.iter().any(|(id, text)| *id == self.id && *text == self.text)
+    }
+
     /// Reads a detector from the text of its file.
     pub fn parse(id: String, file: String, text: String) -> Result<Self, Vec<Mistake>> {
         let (header, sql) = header::parse(&file, &text)?;

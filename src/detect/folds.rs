@@ -1,6 +1,6 @@
 //! Folds: small tables, one row per key, that make a pass cost what is new instead of what there is.
 //!
-//! A fold is declared once, as a query over `events` with only MIN and MAX. Those are idempotent and do not mind order, so
+//! A fold is declared once, as a query over `events` with only MIN, MAX and BIT_OR. Those are idempotent and do not mind order, so
 //! folding a part of the events and merging the parts gives what folding all of them gives, repeats included. How parts
 //! merge follows from the plan of the declaration; it is not written a second time.
 
@@ -11,21 +11,20 @@ use std::sync::Arc;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
-use datafusion::prelude::SessionContext;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::event::columns::TABLE_SCHEMA;
 use crate::event::hex;
 use crate::policy::Policy;
-use crate::query::QueryError;
+use crate::query::{self, QueryError};
 
 /// Why a query cannot be a fold.
 #[derive(Debug, Error)]
 pub enum FoldError {
     #[error("fold {0}: it must be one SELECT with GROUP BY over events")]
     NotAggregate(String),
-    #[error("fold {fold}: column {column} is {found}; only keys, MIN and MAX can be merged")]
+    #[error("fold {fold}: column {column} is {found}; only keys, MIN, MAX and BIT_OR can be merged")]
     NotMergeable { fold: String, column: String, found: String },
     #[error("fold {fold}: {source}")]
     Sql { fold: String, source: DataFusionError },
@@ -33,16 +32,18 @@ pub enum FoldError {
 
 /// How two values of one key become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extreme {
+pub enum Merge {
     Min,
     Max,
+    BitOr,
 }
 
-impl Extreme {
+impl Merge {
     const fn sql(self) -> &'static str {
         match self {
             Self::Min => "MIN",
             Self::Max => "MAX",
+            Self::BitOr => "BIT_OR",
         }
     }
 }
@@ -54,6 +55,9 @@ pub enum Past {
     Grants,
     /// Rows whose time in this column is after the moment do not exist.
     Column(&'static str),
+    /// Rows are of a stretch of one UTC day, which begins in this column: later days do not exist, and the day of the
+    /// moment is folded again from its events.
+    Days(&'static str),
     /// Each value is a first time; readers compare it with the moment themselves.
     FirstTimes,
 }
@@ -65,7 +69,7 @@ pub struct Fold {
     pub sql: String,
     pub past: Past,
     pub keys: Vec<String>,
-    pub values: Vec<(String, Extreme)>,
+    pub values: Vec<(String, Merge)>,
 }
 
 /// The declarations of queries/folds, and how each is read in the past.
@@ -73,6 +77,10 @@ const DECLARED: &[(&str, &str, Past)] = &[
     ("grants", include_str!("../../queries/folds/grants.sql"), Past::Grants),
     ("contexts", include_str!("../../queries/folds/contexts.sql"), Past::Grants),
     ("exercises", include_str!("../../queries/folds/exercises.sql"), Past::Grants),
+    ("places", include_str!("../../queries/folds/places.sql"), Past::Grants),
+    ("active_days", include_str!("../../queries/folds/active_days.sql"), Past::Grants),
+    ("refresh_days", include_str!("../../queries/folds/refresh_days.sql"), Past::Days("day")),
+    ("source_minutes", include_str!("../../queries/folds/source_minutes.sql"), Past::Days("hour")),
     ("broad_revokes", include_str!("../../queries/folds/broad_revokes.sql"), Past::Column("event_time")),
     ("derived_ends", include_str!("../../queries/folds/derived_ends.sql"), Past::Column("ended_at")),
     ("parents", include_str!("../../queries/folds/parents.sql"), Past::Column("first_stated_at")),
@@ -82,11 +90,17 @@ const DECLARED: &[(&str, &str, Past)] = &[
 const ALIASES: (&str, &str, Past) =
     ("aliases", include_str!("../../queries/folds/aliases.sql"), Past::Column("first_seen_at"));
 
+/// The folds that are declared in files, by name.
+pub fn declared() -> impl Iterator<Item = (&'static str, &'static str)> {
+    DECLARED.iter().chain([&ALIASES]).map(|(name, sql, _)| (*name, *sql))
+}
+
 impl Fold {
     /// Reads a fold off the plan of its declaration.
     pub async fn declare(name: &'static str, sql: &str, past: Past) -> Result<Self, FoldError> {
         let failed = |source| FoldError::Sql { fold: name.to_owned(), source };
-        let context = SessionContext::new();
+        let context =
+            query::session(query::Limits::default()).map_err(|e| failed(DataFusionError::External(Box::new(e))))?;
         context.register_table("events", Arc::new(EmptyTable::new(TABLE_SCHEMA.clone()))).map_err(failed)?;
         let frame = context.sql(sql).await.map_err(failed)?;
         let (keys, values) = understand(name, frame.logical_plan())?;
@@ -118,7 +132,7 @@ impl Fold {
     /// One row per key, from a table of parts.
     pub fn merge_sql(&self, parts: &str) -> String {
         let keys = self.keys.join(", ");
-        let columns = [keys.clone()].into_iter().chain(self.extremes());
+        let columns = [keys.clone()].into_iter().chain(self.merges());
         format!("SELECT {} FROM {parts} GROUP BY {keys}", columns.collect::<Vec<_>>().join(", "))
     }
 
@@ -128,15 +142,15 @@ impl Fold {
         let keys = ["coalesce(family_id, grant_id)".to_owned()].into_iter().chain(rest.cloned()).collect::<Vec<_>>();
         let named =
             keys.iter().enumerate().map(|(i, key)| if i == 0 { format!("{key} AS grant_id") } else { key.clone() });
-        let columns = named.chain(self.extremes()).collect::<Vec<_>>().join(", ");
+        let columns = named.chain(self.merges()).collect::<Vec<_>>().join(", ");
         format!(
             "SELECT {columns} FROM {parts} LEFT JOIN aliases ON token_id = alias_token_id GROUP BY {}",
             keys.join(", ")
         )
     }
 
-    fn extremes(&self) -> impl Iterator<Item = String> {
-        self.values.iter().map(|(name, extreme)| format!("{}({name}) AS {name}", extreme.sql()))
+    fn merges(&self) -> impl Iterator<Item = String> {
+        self.values.iter().map(|(name, merge)| format!("{}({name}) AS {name}", merge.sql()))
     }
 }
 
@@ -159,7 +173,7 @@ fn rule_matches(policy: &Policy) -> Option<String> {
     ))
 }
 
-type Columns = (Vec<String>, Vec<(String, Extreme)>);
+type Columns = (Vec<String>, Vec<(String, Merge)>);
 
 fn understand(fold: &str, plan: &LogicalPlan) -> Result<Columns, FoldError> {
     let LogicalPlan::Projection(projection) = plan else { return Err(FoldError::NotAggregate(fold.to_owned())) };
@@ -171,7 +185,7 @@ fn understand(fold: &str, plan: &LogicalPlan) -> Result<Columns, FoldError> {
         let name = field.name().clone();
         match merged_by(aggregate, expr) {
             Ok(None) => keys.push(name),
-            Ok(Some(extreme)) => values.push((name, extreme)),
+            Ok(Some(merge)) => values.push((name, merge)),
             Err(found) => return Err(FoldError::NotMergeable { fold: fold.to_owned(), column: name, found }),
         }
     }
@@ -187,15 +201,16 @@ fn understand(fold: &str, plan: &LogicalPlan) -> Result<Columns, FoldError> {
 }
 
 /// How a selected column merges; `None`: it is a key.
-fn merged_by(aggregate: &Aggregate, expr: &Expr) -> Result<Option<Extreme>, String> {
+fn merged_by(aggregate: &Aggregate, expr: &Expr) -> Result<Option<Merge>, String> {
     let inner = expr.clone().unalias_nested().data;
     let Expr::Column(column) = &inner else { return Err(format!("computed from aggregates ({inner})")) };
     let position = aggregate.schema.index_of_column(column).map_err(|e| e.to_string())?;
     let Some(position) = position.checked_sub(aggregate.group_expr.len()) else { return Ok(None) };
     match aggregate.aggr_expr.get(position).map(|e| e.clone().unalias_nested().data) {
         Some(Expr::AggregateFunction(call)) => match call.func.name() {
-            "min" => Ok(Some(Extreme::Min)),
-            "max" => Ok(Some(Extreme::Max)),
+            "min" => Ok(Some(Merge::Min)),
+            "max" => Ok(Some(Merge::Max)),
+            "bit_or" => Ok(Some(Merge::BitOr)),
             other => Err(other.to_uppercase()),
         },
         other => Err(format!("{other:?}")),
@@ -247,6 +262,6 @@ mod tests {
     async fn the_declared_folds_are_folds() {
         let policy = Policy::parse("p.toml", "[[rule]]\nmatch = { client_id = \"a\" }\nmax_age = \"1d\"").unwrap();
         assert_eq!(Fold::all(&policy).await.unwrap().len(), DECLARED.len() + 1);
-        assert_eq!(Fold::aliases().await.unwrap().values, [("first_seen_at".to_owned(), Extreme::Min)]);
+        assert_eq!(Fold::aliases().await.unwrap().values, [("first_seen_at".to_owned(), Merge::Min)]);
     }
 }

@@ -6,6 +6,8 @@
 //! A frame has two sessions over the same views. In the wide one `token_events` is every event: only a full run asks it
 //! for them. In the narrow one all tables hold only the grants that detectors nominated, read in one scan.
 
+mod sources;
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, RecordBatch, StringViewArray};
@@ -17,8 +19,10 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{SessionContext, col, lit};
 
-use super::folds::store::Store;
-use super::folds::{Fold, Past};
+use super::catalog::Detector;
+use super::check;
+use super::cut::Cut;
+use super::folds::Fold;
 use super::kept;
 use super::policy_views::Asked;
 use crate::event::columns::{ALL as COLUMNS, TABLE_SCHEMA};
@@ -26,9 +30,12 @@ use crate::lake::Lake;
 use crate::lake::table::State;
 use crate::policy::Policy;
 use crate::query::{self, QueryError, views};
+use sources::Sources;
 
 /// Names that are looked up one by one; more than these are joined with everything.
-const LOOKUP_MAX: usize = 20_000;
+pub(super) const LOOKUP_MAX: usize = 20_000;
+/// Of lakes with up to this many events, `grants` is held in memory: there are fewer of those by far.
+const HELD_EVENTS_MAX: u64 = 10_000_000;
 /// Columns of events that no verdict needs and that are large.
 const LEFT_OUT: &[&str] = &["raw", "raw_bytes", "reject_reason"];
 /// Columns of events that views and folds need, whatever detectors ask for.
@@ -53,13 +60,19 @@ const NEEDED: &[&str] = &[
 ];
 /// Views a frame registers, in order.
 const VIEWS: &[&str] = &[
+    "single_events",
     "token_events",
     "context_events",
+    "country_discs",
     "offboardings",
     "device_losses",
     "compromises",
     "contexts",
     "exercises",
+    "places",
+    "active_days",
+    "refresh_days",
+    "source_minutes",
     "issuers",
     "broad_ends",
 ];
@@ -77,6 +90,49 @@ pub enum Nominated {
     Hosts(Vec<String>),
 }
 
+impl Nominated {
+    /// The grants; none if it is about hosts.
+    pub fn grants(&self) -> &[String] {
+        match self {
+            Self::Grants(names) => names,
+            Self::Hosts(_) => &[],
+        }
+    }
+}
+
+impl std::fmt::Display for Nominated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Grants(names) => write!(f, "{} grants", names.len()),
+            Self::Hosts(names) => write!(f, "{} hosts", names.len()),
+        }
+    }
+}
+
+/// The tables of a frame with only the rows of what was nominated.
+pub struct CloseUp {
+    tables: Tables,
+    by_grant: bool,
+}
+
+/// What a frame is made from.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// What earlier runs kept, brought up to date.
+    Kept,
+    /// All events; nothing that was kept is used.
+    All,
+    /// The events within a cut of the past.
+    Cut(Cut),
+}
+
+impl Reach {
+    /// What a request asks for.
+    pub fn of(request: &super::Request) -> Self {
+        if request.full { Self::All } else { Self::Kept }
+    }
+}
+
 /// The events, folds and policy of one moment.
 pub struct Frame<'p> {
     asked: Asked<'p>,
@@ -86,20 +142,26 @@ pub struct Frame<'p> {
     folds: Vec<Fold>,
     /// Events up to `as_of`, the parts of each fold, and `aliases`.
     tables: Tables,
+    /// Whether all grants fit into memory, so that they are worked out once and not by each detector.
+    few_grants: bool,
     wide: SessionContext,
 }
 
 impl<'p> Frame<'p> {
-    /// The frame of `state` at `as_of`. `full`: folds are made from the events instead of being read.
+    /// The frame of `state` at `as_of`.
     pub async fn open(
         lake: &'p Lake,
         state: &'p State,
         asked: Asked<'p>,
         as_of: i64,
-        full: bool,
+        reach: Reach,
     ) -> Result<Self, QueryError> {
         let context = query::session(query::Limits::default())?;
-        let files = query::events(lake, &context, state.files.values().cloned().collect())?;
+        let full = !matches!(reach, Reach::Kept);
+        let mut files: Arc<dyn TableProvider> = query::events(lake, &context, state.files.values().cloned().collect())?;
+        if let Reach::Cut(cut) = &reach {
+            files = cut.rows(&context, files, state).await?;
+        }
         let events = up_to(&context, files, &all_columns().collect::<Vec<_>>(), as_of)?;
         let folds = Fold::all(asked.policy).await?;
         let aliases = Fold::aliases().await?;
@@ -116,7 +178,8 @@ impl<'p> Frame<'p> {
         let known = sources.aliases(&aliases, &tables).await?;
         tables.push(("aliases".to_owned(), known));
         let opened = (!full).then_some((lake, state));
-        let mut frame = Self { asked, opened, as_of, folds, tables, wide: context };
+        let few_grants = state.files.values().map(|f| f.rows).sum::<u64>() <= HELD_EVENTS_MAX;
+        let mut frame = Self { asked, opened, as_of, folds, tables, few_grants, wide: context };
         frame.wide = frame.session(&frame.tables, None).await?;
         frame.keep_small().await?;
         Ok(frame)
@@ -132,7 +195,15 @@ impl<'p> Frame<'p> {
         for fold in &folds {
             tables.push((format!("{}_parts", fold.name), folded(&context, fold, events.clone()).await?));
         }
-        let mut frame = Self { asked: Asked::anything(policy), opened: None, as_of: 0, folds, tables, wide: context };
+        let mut frame = Self {
+            asked: Asked::anything(policy),
+            opened: None,
+            as_of: 0,
+            folds,
+            tables,
+            few_grants: false,
+            wide: context,
+        };
         frame.wide = frame.session(&frame.tables, None).await?;
         Ok(frame)
     }
@@ -147,17 +218,9 @@ impl<'p> Frame<'p> {
         self.wide
     }
 
-    /// What a nominating query names.
-    pub async fn nominated(&self, sql: &str) -> Result<Nominated, QueryError> {
-        let frame = views::bind(query::plan(&self.wide, sql).await?, Some(self.as_of))?;
-        let about_hosts = frame.schema().field_with_unqualified_name("grant_id").is_err();
-        let column = if about_hosts { "host_id" } else { "grant_id" };
-        let names = texts(&frame.select(vec![col(column)])?.distinct()?.collect().await?)?;
-        Ok(if about_hosts { Nominated::Hosts(names) } else { Nominated::Grants(names) })
-    }
-
-    /// A session over the rows of these grants, or over what happened on these hosts.
-    pub async fn narrow(&self, nominated: &Nominated) -> Result<SessionContext, QueryError> {
+    /// The rows of these grants, or what happened on these hosts, read once for whoever is to see them.
+    /// `keep`: they are worth keeping for later runs.
+    pub async fn close_up(&self, nominated: &Nominated, keep: bool) -> Result<CloseUp, QueryError> {
         let tokens = match nominated {
             Nominated::Grants(grants) => self.tokens_of(grants).await?,
             Nominated::Hosts(_) => Vec::new(),
@@ -165,10 +228,11 @@ impl<'p> Frame<'p> {
         let mut tables: Tables = Vec::new();
         for (name, table) in &self.tables {
             let narrowed = match (nominated, name.as_str()) {
-                (Nominated::Grants(grants), "events") => Some(self.own_rows(grants, &tokens).await?),
+                (Nominated::Grants(grants), "events") => Some(self.own_rows(grants, &tokens, keep).await?),
                 (
                     Nominated::Grants(grants),
-                    "grants_parts" | "contexts_parts" | "exercises_parts" | "rule_matches_parts",
+                    "grants_parts" | "contexts_parts" | "exercises_parts" | "places_parts" | "active_days_parts"
+                    | "rule_matches_parts",
                 ) => Some(rows_under(&self.wide, table, &[("grant_id", grants), ("alias_token_id", &tokens)]).await?),
                 (Nominated::Hosts(hosts), "contexts_parts") => {
                     Some(rows_under(&self.wide, table, &[("host_id", hosts)]).await?)
@@ -180,17 +244,23 @@ impl<'p> Frame<'p> {
         for small in SMALL {
             tables.push((small.to_owned(), self.wide.table_provider(small).await?));
         }
-        let only = match nominated {
-            Nominated::Grants(grants) => Some(grants.as_slice()),
-            Nominated::Hosts(_) => None,
-        };
-        self.session(&tables, only).await
+        Ok(CloseUp { tables, by_grant: matches!(nominated, Nominated::Grants(_)) })
+    }
+
+    /// A session over what was read; of grants, over these alone.
+    pub async fn narrow(&self, close_up: &CloseUp, grants: &[String]) -> Result<SessionContext, QueryError> {
+        self.session(&close_up.tables, close_up.by_grant.then_some(grants)).await
     }
 
     /// The events of some grants up to `as_of`.
-    async fn own_rows(&self, grants: &[String], tokens: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
+    async fn own_rows(
+        &self,
+        grants: &[String],
+        tokens: &[String],
+        keep: bool,
+    ) -> Result<Arc<dyn TableProvider>, QueryError> {
         match self.opened {
-            Some((lake, state)) if grants.len() + tokens.len() <= LOOKUP_MAX => {
+            Some((lake, state)) if keep && grants.len() + tokens.len() <= LOOKUP_MAX => {
                 let columns: Vec<&str> =
                     all_columns().filter(|name| NEEDED.contains(name) || self.asked.for_column(name)).collect();
                 let kept = kept::Store::new(lake, &self.wide, &columns)?;
@@ -214,8 +284,15 @@ impl<'p> Frame<'p> {
         }
         let given = |name: &str| tables.iter().any(|(table, _)| table == name);
         for view in views::ALL.iter().filter(|v| VIEWS.contains(&v.name) && !given(v.name)) {
+            if view.name == "single_events" && only.is_some() && !has_repeats(&context).await? {
+                // The rows are few enough to ask; telling repeats apart would sort them all.
+                views::replace(&context, view.name, context.table_provider("events").await?)?;
+                continue;
+            }
             views::register(&context, view, Some(self.as_of)).await?;
-            if only.is_some() && matches!(view.name, "token_events" | "contexts" | "exercises") {
+            if only.is_some()
+                && matches!(view.name, "token_events" | "contexts" | "exercises" | "places" | "active_days")
+            {
                 // A stored id may resolve to a grant that is not among these, of which only some rows are here.
                 limit(&context, view.name).await?;
                 hold(&context, view.name).await?;
@@ -233,7 +310,7 @@ impl<'p> Frame<'p> {
             let frame = views::bind(context.sql(&sql).await?, Some(self.as_of))?;
             views::replace(&context, name, frame.into_view())?;
         }
-        if only.is_some() {
+        if only.is_some() || self.few_grants {
             hold(&context, "grants").await?;
         }
         for name in OF_GRANTS {
@@ -266,74 +343,18 @@ impl<'p> Frame<'p> {
     }
 }
 
-/// What folds are read or made from.
-struct Sources<'s> {
-    lake: &'s Lake,
-    state: &'s State,
-    context: &'s SessionContext,
-    events: &'s Arc<dyn TableProvider>,
+/// What a nominating query names, asked of the session over all grants.
+pub async fn nominated(
+    wide: &SessionContext,
+    detector: &Detector,
+    sql: &str,
     as_of: i64,
-    /// Nothing kept is of use: fold the events up to `as_of`.
-    all_again: bool,
-}
-
-impl Sources<'_> {
-    /// Grants with an event after `as_of`, at most one more than are looked up.
-    async fn dirty(&self, folds: &[Fold]) -> Result<Vec<String>, QueryError> {
-        let Some(grants) = folds.iter().find(|f| f.name == "grants") else { return Ok(Vec::new()) };
-        let parts = Store::new(self.lake, self.context)?.parts(grants, self.state).await?;
-        let after =
-            self.context.read_table(parts)?.filter(col("last_event_at").gt(lit(views::timestamp(self.as_of))))?;
-        let some = after.select(vec![col("grant_id")])?.distinct()?.limit(0, Some(LOOKUP_MAX + 1))?;
-        texts(&some.collect().await?)
-    }
-
-    async fn parts(
-        &self,
-        fold: &Fold,
-        dirty: &[String],
-        dirty_rows: Option<&Arc<dyn TableProvider>>,
-    ) -> Result<Arc<dyn TableProvider>, QueryError> {
-        if self.all_again {
-            return folded(self.context, fold, self.events.clone()).await;
-        }
-        let parts = Store::new(self.lake, self.context)?.parts(fold, self.state).await?;
-        match (fold.past, dirty_rows) {
-            (Past::Column(column), _) => {
-                let until = col(column).lt_eq(lit(views::timestamp(self.as_of)));
-                Ok(self.context.read_table(parts)?.filter(until)?.into_view())
-            }
-            (Past::Grants, Some(rows)) => {
-                let clean = self.context.read_table(parts)?.filter(col("grant_id").in_list(literals(dirty), true))?;
-                let again = self.context.read_table(folded(self.context, fold, rows.clone()).await?)?;
-                Ok(clean.union(again)?.into_view())
-            }
-            _ => Ok(parts),
-        }
-    }
-
-    /// Events up to `as_of` whose stored grant is one of these.
-    async fn rows_of(&self, grants: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
-        rows_under(self.context, self.events, &[("grant_id", grants)]).await
-    }
-
-    /// What is known of tokens met without their family. Where there are none, no event is read for it.
-    async fn aliases(&self, fold: &Fold, tables: &Tables) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let context = query::sibling(self.context);
-        for (name, table) in tables.iter().filter(|(name, _)| name == "grants_parts") {
-            views::replace(&context, name, table.clone())?;
-        }
-        let lone = "SELECT DISTINCT alias_token_id AS token_id FROM grants_parts WHERE alias_token_id IS NOT NULL";
-        let lone = query::collect(context.sql(lone).await?).await?;
-        if lone.batches.iter().all(|b| b.num_rows() == 0) {
-            return none();
-        }
-        views::replace(&context, "lone", views::memory(lone)?)?;
-        views::replace(&context, "aliases_parts", self.parts(fold, &[], None).await?)?;
-        let sql = "SELECT a.token_id, MIN(a.family_id) AS family_id FROM aliases_parts AS a \
-                   INNER JOIN lone AS l ON l.token_id = a.token_id GROUP BY a.token_id";
-        views::memory(query::collect(context.sql(sql).await?).await?)
-    }
+) -> Result<Nominated, QueryError> {
+    let frame = check::plan(wide, detector, sql, as_of).await?;
+    let about_hosts = frame.schema().field_with_unqualified_name("grant_id").is_err();
+    let column = if about_hosts { "host_id" } else { "grant_id" };
+    let names = texts(&frame.select(vec![col(column)])?.distinct()?.collect().await?)?;
+    Ok(if about_hosts { Nominated::Hosts(names) } else { Nominated::Grants(names) })
 }
 
 /// The fold of some events, in memory.
@@ -355,12 +376,16 @@ fn up_to(
     as_of: i64,
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
     let wanted: Vec<Expr> = columns.iter().map(|name| column(name)).collect();
-    let last_day = i32::try_from(as_of.div_euclid(crate::event::time::DAY)).unwrap_or(i32::MAX);
     let until = column("event_time")
         .lt_eq(lit(views::timestamp(as_of)))
         // Says nothing new, but prunes whole partitions.
-        .and(column("event_date").lt_eq(lit(query::ScalarValue::Date32(Some(last_day)))));
+        .and(column("event_date").lt_eq(lit(query::ScalarValue::Date32(Some(day(as_of))))));
     Ok(context.read_table(rows)?.filter(until)?.select(wanted)?.into_view())
+}
+
+/// Days since 1970-01-01.
+fn day(at: i64) -> i32 {
+    i32::try_from(at.div_euclid(crate::event::time::DAY)).unwrap_or(i32::MAX)
 }
 
 /// The columns of events that frames can show.
@@ -387,7 +412,7 @@ async fn rows_under(
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
     let rows = if wanted.iter().map(|(_, texts)| texts.len()).sum::<usize>() <= LOOKUP_MAX {
         let any = wanted.iter().filter(|(_, texts)| !texts.is_empty());
-        let any = any.map(|(column, texts)| col(*column).in_list(literals(texts), false)).reduce(Expr::or);
+        let any = any.map(|(column, texts)| one_of(column, texts)).reduce(Expr::or);
         context.read_table(table.clone())?.filter(any.unwrap_or_else(|| lit(false)))?
     } else {
         let context = query::sibling(context);
@@ -402,10 +427,27 @@ async fn rows_under(
     views::memory(query::collect(rows).await?)
 }
 
+/// A column that has one of these texts. The bounds say nothing new, but prune pages where rows are ordered by the column.
+fn one_of(column: &str, texts: &[String]) -> Expr {
+    let text = |text: &String| lit(datafusion::common::ScalarValue::Utf8View(Some(text.clone())));
+    let listed = col(column).in_list(literals(texts), false);
+    match (texts.iter().min(), texts.iter().max()) {
+        (Some(least), Some(most)) => col(column).gt_eq(text(least)).and(col(column).lt_eq(text(most))).and(listed),
+        _ => listed,
+    }
+}
+
 /// Works a registered view out once, for the many times that it is read.
 async fn hold(context: &SessionContext, name: &str) -> Result<(), QueryError> {
     let rows = query::collect(context.table(name).await?).await?;
     views::replace(context, name, views::memory(rows)?)
+}
+
+/// Whether some event stands in more than one row.
+async fn has_repeats(context: &SessionContext) -> Result<bool, QueryError> {
+    let sql = "SELECT 1 AS one FROM events GROUP BY source, event_id HAVING COUNT(*) > 1 LIMIT 1";
+    let rows = context.sql(sql).await?.collect().await?;
+    Ok(rows.iter().any(|batch| batch.num_rows() > 0))
 }
 
 /// Limits a registered view to the nominated grants.

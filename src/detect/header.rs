@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
 use crate::finding::Severity;
+use crate::policy::parse_duration;
 use crate::policy::spelling::nearest;
 
 /// Something wrong in a detector file: `FILE:LINE: MESSAGE`.
@@ -43,6 +44,14 @@ pub enum Kind {
     Lead,
 }
 
+/// What a verdict depends on, beside context events and the policy.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// The rows of one grant: each is judged by itself.
+    Grant,
+}
+
 /// Which controls of which framework a detector serves.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -72,6 +81,14 @@ pub enum ParamKind {
     Boolean,
 }
 
+/// Result columns that hold a stretch of time in which something should have been seen and was not.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Absence {
+    pub from: String,
+    pub to: String,
+}
+
 /// All keys of a header.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Header {
@@ -82,6 +99,12 @@ pub struct Header {
     pub kind: Kind,
     pub summary: String,
     pub rationale: String,
+    /// One sentence that says why of one finding, with `{column}` for the values of its row.
+    #[serde(default)]
+    pub because: Option<String>,
+    /// The time in which something was not seen, if that is what the finding rests on.
+    #[serde(default)]
+    pub absence: Option<Absence>,
     #[serde(default)]
     pub false_positives: Vec<String>,
     pub response: Vec<String>,
@@ -91,10 +114,16 @@ pub struct Header {
     pub reads: Vec<String>,
     /// How often a scheduler runs it.
     pub every: String,
+    /// How long it may take before it is stopped and counts as failed.
+    #[serde(default = "ten_minutes")]
+    pub timeout: String,
     /// A query over folds that names every grant (or host) the verdict may be about, in a column grant_id (or host_id); the
     /// main SQL then sees only these.
     #[serde(default)]
     pub nominate: Option<String>,
+    /// If each grant is judged by itself: then very many may be judged in portions.
+    #[serde(default)]
+    pub scope: Option<Scope>,
     /// Evidence that changes with time alone.
     #[serde(default)]
     pub ticking: Vec<String>,
@@ -107,28 +136,48 @@ pub struct Header {
     pub params: BTreeMap<String, Param>,
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "title",
     "severity",
     "status",
     "kind",
     "summary",
     "rationale",
+    "because",
+    "absence",
     "false_positives",
     "response",
     "key",
     "reads",
     "every",
+    "timeout",
     "nominate",
+    "scope",
     "ticking",
     "resolved_when_gone",
     "controls",
     "params",
 ];
 const CONTROLS: &[&str] = &["csf", "nhi", "attack", "nist_800_53"];
+const ABSENCE: &[&str] = &["from", "to"];
 const PARAM: &[&str] = &["type", "default", "help"];
 const OPENING: &str = "/*---\n";
 const CLOSING: &str = "---*/";
+
+fn ten_minutes() -> String {
+    "10m".to_owned()
+}
+
+impl Header {
+    /// How long the detector may take.
+    ///
+    /// # Errors
+    /// A sentence, if `timeout` is no duration.
+    pub fn timeout(&self) -> Result<std::time::Duration, String> {
+        let micros = parse_duration(&self.timeout)?;
+        Ok(std::time::Duration::from_micros(micros.unsigned_abs()))
+    }
+}
 
 fn severity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Severity, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -169,6 +218,7 @@ fn unknown_keys(document: &DeTable) -> Vec<(usize, String)> {
     for (name, value) in document {
         let DeValue::Table(table) = value.get_ref() else { continue };
         match name.get_ref().as_ref() {
+            "absence" => found.extend(check(table, "[absence]", ABSENCE)),
             "controls" => found.extend(check(table, "[controls]", CONTROLS)),
             "params" => {
                 for (param, value) in table {

@@ -67,6 +67,23 @@ pub struct Store<'l> {
     schema: SchemaRef,
 }
 
+/// Deletes all kept rows: the next run reads them again.
+pub async fn forget(lake: &Lake) -> Result<(), LakeError> {
+    let (store, _) = lake.events().root_store();
+    let base = Path::from_url_path(lake.uri().path())
+        .map_err(|e| LakeError::Location(lake.uri().to_string(), e.to_string()))?;
+    let failed = |cause| LakeError::Storage { doing: "forgetting kept rows".to_owned(), cause };
+    let all: Vec<_> = match store.list(Some(&base.join("folds"))).try_collect().await {
+        Ok(all) => all,
+        Err(object_store::Error::NotFound { .. }) => Vec::new(),
+        Err(cause) => return Err(failed(cause)),
+    };
+    for meta in all.iter().filter(|meta| meta.location.as_ref().contains("/kept_rows-")) {
+        store.delete(&meta.location).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
 impl Watched {
     fn new(grants: &[String], tokens: &[String]) -> Self {
         Self { grants: grants.iter().cloned().collect(), tokens: tokens.iter().cloned().collect() }

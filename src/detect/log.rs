@@ -3,7 +3,7 @@
 //! A finding's present state is its newest row. Rows are committed on exactly the version of the log they were derived
 //! from: of two runs at once, the later sees what the earlier wrote and records only what is new to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
@@ -14,34 +14,22 @@ use datafusion::prelude::SessionContext;
 use serde_json::{Map, Value};
 
 use super::lifecycle::{Decision, Transition};
+use super::runs::{self, Run};
 use crate::finding::{Evidence, Finding, Severity, State, Verdict};
 use crate::lake::scan::Files;
 use crate::lake::table::{Commit, Table, TableSpec};
 use crate::lake::{Lake, LakeError, writer};
 use crate::query::{self, QueryError, Rows, views};
 
-/// What a run is known by, in every row it writes.
-#[derive(Clone, Debug, Default)]
-pub struct Run {
-    pub id: String,
-    pub as_of: i64,
-    pub at: i64,
-    pub version: i64,
-    pub positions: BTreeMap<String, i64>,
-    pub policy_hash: String,
-    pub policy_text: String,
-    pub queries_hash: String,
-}
-
-fn text(name: &str) -> Field {
+pub(super) fn text(name: &str) -> Field {
     Field::new(name, DataType::Utf8View, true)
 }
 
-fn time(name: &str) -> Field {
+pub(super) fn time(name: &str) -> Field {
     Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true)
 }
 
-fn number(name: &str) -> Field {
+pub(super) fn number(name: &str) -> Field {
     Field::new(name, DataType::Int64, true)
 }
 
@@ -71,20 +59,6 @@ static FINDINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-static RUNS: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![
-        text("run_id"),
-        time("as_of"),
-        time("at"),
-        number("version"),
-        text("positions"),
-        text("policy_hash"),
-        text("policy"),
-        text("queries_hash"),
-        text("outcomes"),
-    ]))
-});
-
 fn spec(name: &'static str, schema: &SchemaRef) -> TableSpec {
     TableSpec { name, schema: schema.clone(), partition_columns: Vec::new(), statistics: &["at"] }
 }
@@ -96,7 +70,7 @@ const PRESENT: &str = "SELECT * EXCLUDE (place) FROM (SELECT *, ROW_NUMBER() OVE
 /// The findings log of a lake, at one version.
 pub struct Log {
     findings: Table,
-    runs: Table,
+    pub(super) runs: Table,
     sequence: i64,
     /// All findings in their present state, by detector and id.
     pub present: HashMap<Arc<str>, HashMap<String, Finding>>,
@@ -108,10 +82,10 @@ impl Log {
     /// Reads the log, making its tables if they are not there.
     pub async fn open(lake: &Lake, context: &SessionContext) -> Result<Self, QueryError> {
         let findings = lake.table(&spec("findings", &FINDINGS)).await?;
-        let runs = lake.table(&spec("detector_runs", &RUNS)).await?;
+        let runs = lake.table(&spec("detector_runs", &runs::SCHEMA)).await?;
         let context = query::sibling(context);
         let sequence = register_table(&context, &findings, "finding_changes", &FINDINGS).await? + 1;
-        register_table(&context, &runs, "detector_runs", &RUNS).await?;
+        register_table(&context, &runs, "detector_runs", &runs::SCHEMA).await?;
         let rows = query::collect(context.sql(PRESENT).await?).await?;
         let mut present: HashMap<Arc<str>, HashMap<String, Finding>> = HashMap::new();
         for batch in &rows.batches {
@@ -139,25 +113,6 @@ impl Log {
         let committed = self.findings.commit(commit, |s, _| if s.version == base { Ok(()) } else { Err(()) }).await?;
         Ok(committed.is_ok())
     }
-
-    /// Appends the record of a run; `outcomes` is what each detector came to.
-    pub async fn record_run(&self, run: &Run, outcomes: &Value) -> Result<(), QueryError> {
-        let positions = serde_json::to_string(&run.positions).unwrap_or_default();
-        let texts = |value: &str| Arc::new(StringViewArray::from_iter_values([value])) as ArrayRef;
-        let columns = vec![
-            texts(&run.id),
-            times(vec![Some(run.as_of)]),
-            times(vec![Some(run.at)]),
-            Arc::new(Int64Array::from(vec![run.version])) as ArrayRef,
-            texts(&positions),
-            texts(&run.policy_hash),
-            texts(&run.policy_text),
-            texts(&run.queries_hash),
-            texts(&outcomes.to_string()),
-        ];
-        self.runs.append(RecordBatch::try_new(RUNS.clone(), columns).map_err(LakeError::from)?).await?;
-        Ok(())
-    }
 }
 
 /// Makes `findings` (present state), `finding_changes` and `detector_runs` known to a session, where the lake has them.
@@ -168,7 +123,7 @@ pub async fn register(lake: &Lake, context: &SessionContext) -> Result<(), Query
         views::replace(context, "findings", present)?;
     }
     if let Some(table) = Table::open(lake.uri(), "detector_runs").await? {
-        register_table(context, &table, "detector_runs", &RUNS).await?;
+        register_table(context, &table, "detector_runs", &runs::SCHEMA).await?;
     }
     Ok(())
 }
@@ -224,7 +179,7 @@ async fn register_table(
     Ok(state.version)
 }
 
-fn times(micros: Vec<Option<i64>>) -> ArrayRef {
+pub(super) fn times(micros: Vec<Option<i64>>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
 }
 

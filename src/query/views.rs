@@ -29,14 +29,20 @@ macro_rules! view {
 /// Every view, in an order in which each only names those before it, tables and folds.
 pub const ALL: &[View] = &[
     view!("aliases"),
+    view!("single_events"),
     view!("token_events"),
     view!("context_events"),
+    view!("country_discs"),
     view!("rejected"),
     view!("offboardings"),
     view!("device_losses"),
     view!("compromises"),
     view!("contexts"),
     view!("exercises"),
+    view!("places"),
+    view!("active_days"),
+    view!("refresh_days"),
+    view!("source_minutes"),
     view!("issuers"),
     view!("broad_ends"),
     view!("lifetimes"),
@@ -46,8 +52,16 @@ pub const ALL: &[View] = &[
 ];
 
 /// Those that need nothing but `events`.
-pub const OF_EVENTS: &[&str] =
-    &["aliases", "token_events", "context_events", "rejected", "offboardings", "device_losses", "compromises"];
+pub const OF_EVENTS: &[&str] = &[
+    "aliases",
+    "single_events",
+    "token_events",
+    "context_events",
+    "rejected",
+    "offboardings",
+    "device_losses",
+    "compromises",
+];
 
 /// The view called `name`.
 pub fn find(name: &str) -> Option<&'static View> {

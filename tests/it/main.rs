@@ -1,5 +1,6 @@
 //! All integration tests in one binary: each one more would link DataFusion again.
 
+mod authoring;
 mod bad_input;
 mod cases;
 mod cli;
@@ -9,5 +10,7 @@ mod kafka;
 mod kafka_broker;
 mod lake;
 mod order;
+mod past;
+mod random;
 mod source;
 mod tidy;

@@ -8,12 +8,15 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::array::{AsArray as _, RecordBatch};
+use datafusion::arrow::compute;
+use datafusion::arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
+use datafusion::prelude::{ParquetReadOptions, SessionContext, cast, col};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -43,6 +46,14 @@ struct Part {
     to: i64,
     bytes: u64,
     modified_at_ms: i64,
+}
+
+/// What became of a fold that was made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    pub rows: i64,
+    /// Whether it came out as it was; `None` if it was not there, or behind.
+    pub is_same: Option<bool>,
 }
 
 /// The folds of one lake.
@@ -111,6 +122,33 @@ impl<'l> Store<'l> {
         Ok(chain)
     }
 
+    /// Folds all events again, puts the outcome in place of what there was, and says whether that was the same.
+    ///
+    /// # Errors
+    /// What reading the events, or writing the fold, can bring.
+    pub async fn rebuild(&self, fold: &Fold, state: &State) -> Result<Rebuilt, QueryError> {
+        let context = query::sibling(&self.context);
+        let kept = tile(&self.list(fold).await?, state.version);
+        let is_whole = kept.last().is_some_and(|part| part.to == state.version);
+        views::replace(&context, "kept", self.table(&context, fold, &kept).await?)?;
+        let before =
+            if is_whole { Some(query::collect(context.sql(&fold.merge_sql("kept")).await?).await?) } else { None };
+        let part = self.fold_all(fold, state).await?;
+        views::replace(&context, "rebuilt", self.table(&context, fold, std::slice::from_ref(&part)).await?)?;
+        let count = |sql: &'static str| count(&context, sql);
+        let rows = count("SELECT COUNT(*) FROM rebuilt").await?;
+        let is_same = match before {
+            None => None,
+            Some(before) => {
+                views::replace(&context, "kept", views::memory(before)?)?;
+                let differing = count("SELECT COUNT(*) FROM (SELECT * FROM kept EXCEPT SELECT * FROM rebuilt)").await?
+                    + count("SELECT COUNT(*) FROM (SELECT * FROM rebuilt EXCEPT SELECT * FROM kept)").await?;
+                Some(differing == 0)
+            }
+        };
+        Ok(Rebuilt { rows, is_same })
+    }
+
     async fn fold_all(&self, fold: &Fold, state: &State) -> Result<Part, QueryError> {
         self.fold_files(fold, state.files.values().cloned().collect(), 0, state.version).await
     }
@@ -131,7 +169,12 @@ impl<'l> Store<'l> {
     /// Writes rows ordered by their first key, so that looking up a few grants touches a few pages.
     async fn write(&self, fold: &Fold, rows: DataFrame, from: i64, to: i64) -> Result<Part, QueryError> {
         let schema = self.schema(fold).await?;
-        let sorted = rows.sort(vec![col(fold.keys[0].as_str()).sort(true, true)])?;
+        // Text of its own: views that share the buffers of a whole hash table are counted, and moved, once for each batch.
+        let own = schema.fields().iter().map(|f| match f.data_type() {
+            DataType::Utf8View => cast(col(f.name().as_str()), DataType::Utf8).alias(f.name()),
+            _ => col(f.name().as_str()),
+        });
+        let sorted = rows.select(own.collect::<Vec<_>>())?.sort(vec![col(fold.keys[0].as_str()).sort(true, true)])?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
             .set_data_page_row_count_limit(PAGE_ROWS)
@@ -140,8 +183,7 @@ impl<'l> Store<'l> {
         let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(LakeError::from)?;
         let mut stream = sorted.execute_stream().await?;
         while let Some(batch) = stream.next().await {
-            let batch = batch?.with_schema(schema.clone()).map_err(LakeError::from)?;
-            writer.write(&batch).map_err(LakeError::from)?;
+            writer.write(&as_declared(&batch?, &schema).map_err(LakeError::from)?).map_err(LakeError::from)?;
         }
         let bytes = writer.into_inner().map_err(LakeError::from)?;
         let part = Part { from, to, bytes: bytes.len() as u64, modified_at_ms: clock::now_micros() / 1000 };
@@ -190,6 +232,18 @@ impl<'l> Store<'l> {
             }
         }
     }
+}
+
+/// A batch with the types of a schema, column by column.
+fn as_declared(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| compute::cast(column, field.data_type()));
+    RecordBatch::try_new(schema.clone(), columns.collect::<Result<Vec<_>, _>>()?)
+}
+
+async fn count(context: &SessionContext, sql: &str) -> Result<i64, QueryError> {
+    let rows = context.sql(sql).await?.collect().await?;
+    Ok(rows.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0)))
 }
 
 /// Parts that tile the versions from 0 as far as they reach, the longest first where several begin at one version.

@@ -1,0 +1,41 @@
+-- In which hours of which UTC day each subject refreshed with each client, one bit an hour; and for each three hours of the
+-- day, in which minutes of any of them, one bit a minute. More bits in one hour than in all three there cannot be: what
+-- was frequent in an hour is seen here, and then counted from its events.
+SELECT
+    subject_id,
+    client_id,
+    source,
+    event_date AS day,
+    BIT_OR(CAST(1 AS BIGINT) << CAST(date_part('hour', event_time) AS BIGINT)) AS hours,
+    BIT_OR(CASE
+        WHEN date_part('hour', event_time) / 3 = 0 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
+    END) AS minutes_00,
+    BIT_OR(CASE
+        WHEN date_part('hour', event_time) / 3 = 1 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
+    END) AS minutes_03,
+    BIT_OR(CASE
+        WHEN date_part('hour', event_time) / 3 = 2 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
+    END) AS minutes_06,
+    BIT_OR(CASE
+        WHEN date_part('hour', event_time) / 3 = 3 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
+    END) AS minutes_09,
+    BIT_OR(CASE
+        WHEN date_part('hour', event_time) / 3 = 4 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
+    END) AS minutes_12,
+    BIT_OR(CASE
+        WHEN date_part('hour', event_time) / 3 = 5 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
+    END) AS minutes_15,
+    BIT_OR(CASE
+        WHEN date_part('hour', event_time) / 3 = 6 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
+    END) AS minutes_18,
+    BIT_OR(CASE
+        WHEN date_part('hour', event_time) / 3 = 7 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
+    END) AS minutes_21,
+    MIN(grant_id) AS grant_id,
+    MAX(CASE WHEN subject_kind = 'agent' OR client_kind IN ('agent', 'ci') OR host_kind = 'ci_runner' THEN 1 ELSE 0 END)
+        AS is_automatic
+FROM events
+WHERE
+    class = 'token' AND outcome = 'success' AND action = 'refresh' AND grant_id IS NOT NULL
+    AND subject_id IS NOT NULL AND client_id IS NOT NULL
+GROUP BY subject_id, client_id, source, event_date

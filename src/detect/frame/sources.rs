@@ -1,0 +1,100 @@
+//! Folds as they were at a moment: read where nothing happened since, folded again from the events where something did.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::{SessionContext, col, lit};
+
+use super::{LOOKUP_MAX, Tables, column, day, folded, literals, none, rows_under, texts};
+use crate::detect::folds::store::Store;
+use crate::detect::folds::{Fold, Past};
+use crate::lake::Lake;
+use crate::lake::table::State;
+use crate::query::{self, QueryError, views};
+
+/// What folds are read or made from.
+pub(super) struct Sources<'s> {
+    pub(super) lake: &'s Lake,
+    pub(super) state: &'s State,
+    pub(super) context: &'s SessionContext,
+    pub(super) events: &'s Arc<dyn TableProvider>,
+    pub(super) as_of: i64,
+    /// Nothing kept is of use: fold the events up to `as_of`.
+    pub(super) all_again: bool,
+}
+
+impl Sources<'_> {
+    /// Grants with an event after `as_of`, at most one more than are looked up.
+    pub(super) async fn dirty(&self, folds: &[Fold]) -> Result<Vec<String>, QueryError> {
+        let Some(grants) = folds.iter().find(|f| f.name == "grants") else { return Ok(Vec::new()) };
+        let parts = Store::new(self.lake, self.context)?.parts(grants, self.state).await?;
+        let after =
+            self.context.read_table(parts)?.filter(col("last_event_at").gt(lit(views::timestamp(self.as_of))))?;
+        let some = after.select(vec![col("grant_id")])?.distinct()?.limit(0, Some(LOOKUP_MAX + 1))?;
+        texts(&some.collect().await?)
+    }
+
+    pub(super) async fn parts(
+        &self,
+        fold: &Fold,
+        dirty: &[String],
+        dirty_rows: Option<&Arc<dyn TableProvider>>,
+    ) -> Result<Arc<dyn TableProvider>, QueryError> {
+        if self.all_again {
+            return folded(self.context, fold, self.events.clone()).await;
+        }
+        let parts = Store::new(self.lake, self.context)?.parts(fold, self.state).await?;
+        match (fold.past, dirty_rows) {
+            (Past::Column(column), _) => {
+                let until = col(column).lt_eq(lit(views::timestamp(self.as_of)));
+                Ok(self.context.read_table(parts)?.filter(until)?.into_view())
+            }
+            (Past::Days(column), _) => {
+                let day = self.as_of - self.as_of.rem_euclid(crate::event::time::DAY);
+                let start = query::cast(col(column), views::timestamp(day).data_type());
+                let before = self.context.read_table(parts)?.filter(start.lt(lit(views::timestamp(day))))?;
+                let current = self.context.read_table(self.events.clone())?.filter(since(day))?;
+                let again = self.context.read_table(folded(self.context, fold, current.into_view()).await?)?;
+                Ok(before.union(again)?.into_view())
+            }
+            (Past::Grants, Some(rows)) => {
+                let clean = self.context.read_table(parts)?.filter(col("grant_id").in_list(literals(dirty), true))?;
+                let again = self.context.read_table(folded(self.context, fold, rows.clone()).await?)?;
+                Ok(clean.union(again)?.into_view())
+            }
+            _ => Ok(parts),
+        }
+    }
+
+    /// Events up to `as_of` whose stored grant is one of these.
+    pub(super) async fn rows_of(&self, grants: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
+        rows_under(self.context, self.events, &[("grant_id", grants)]).await
+    }
+
+    /// What is known of tokens met without their family. Where there are none, no event is read for it.
+    pub(super) async fn aliases(&self, fold: &Fold, tables: &Tables) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let context = query::sibling(self.context);
+        for (name, table) in tables.iter().filter(|(name, _)| name == "grants_parts") {
+            views::replace(&context, name, table.clone())?;
+        }
+        let lone = "SELECT DISTINCT alias_token_id AS token_id FROM grants_parts WHERE alias_token_id IS NOT NULL";
+        let lone = query::collect(context.sql(lone).await?).await?;
+        if lone.batches.iter().all(|b| b.num_rows() == 0) {
+            return none();
+        }
+        views::replace(&context, "lone", views::memory(lone)?)?;
+        views::replace(&context, "aliases_parts", self.parts(fold, &[], None).await?)?;
+        let sql = "SELECT a.token_id, MIN(a.family_id) AS family_id FROM aliases_parts AS a \
+                   INNER JOIN lone AS l ON l.token_id = a.token_id GROUP BY a.token_id";
+        views::memory(query::collect(context.sql(sql).await?).await?)
+    }
+}
+
+/// Events at a moment or later.
+fn since(at: i64) -> Expr {
+    column("event_time")
+        .gt_eq(lit(views::timestamp(at)))
+        // Prunes whole partitions.
+        .and(column("event_date").gt_eq(lit(query::ScalarValue::Date32(Some(day(at))))))
+}

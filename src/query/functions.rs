@@ -1,0 +1,90 @@
+//! The functions our SQL has beside DataFusion's own.
+//!
+//! | function | gives |
+//! |---|---|
+//! | `bit_count(bits)` | how many bits of a number are set |
+//! | `user_agent_family(text)` | a user agent without version numbers: what stays the same when a client is updated |
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array, StringViewArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::Result;
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::prelude::SessionContext;
+
+/// Makes the functions known to a session.
+pub fn register(context: &SessionContext) {
+    context.register_udf(scalar("bit_count", DataType::Int64, DataType::Int64, bit_counts));
+    context.register_udf(scalar("user_agent_family", DataType::Utf8View, DataType::Utf8View, families));
+}
+
+/// A function of one column, and of nothing else.
+fn scalar(name: &str, from: DataType, to: DataType, of: fn(&ArrayRef) -> Result<ArrayRef>) -> ScalarUDF {
+    let call = move |values: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(values)?;
+        let made = of(&arrays[0])?;
+        let is_scalar = values.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
+        if is_scalar {
+            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&made, 0)?));
+        }
+        Ok(ColumnarValue::Array(made))
+    };
+    create_udf(name, vec![from], to, Volatility::Immutable, Arc::new(call))
+}
+
+fn bit_counts(bits: &ArrayRef) -> Result<ArrayRef> {
+    let bits = cast(bits, &DataType::Int64)?;
+    let counts = bits.as_primitive::<Int64Type>().iter().map(|b| b.map(|b| i64::from(b.count_ones())));
+    Ok(Arc::new(counts.collect::<Int64Array>()))
+}
+
+fn families(agents: &ArrayRef) -> Result<ArrayRef> {
+    let agents = cast(agents, &DataType::Utf8View)?;
+    if agents.null_count() == agents.len() {
+        return Ok(agents);
+    }
+    let families = agents.as_string_view().iter().map(|agent| agent.and_then(family));
+    Ok(Arc::new(families.collect::<StringViewArray>()))
+}
+
+/// The words of a user agent in lower case, numbers and punctuation left out; `None` if it has no word.
+///
+/// `gh/2.61` and `gh/2.70.1` are of the family `gh`; a browser's is its words for product and operating system.
+fn family(agent: &str) -> Option<String> {
+    let mut family = String::with_capacity(agent.len());
+    let mut words = agent.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    family.push_str(words.next()?);
+    for word in words {
+        family.push(' ');
+        family.push_str(word);
+    }
+    family.make_ascii_lowercase();
+    Some(family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_stays_in_the_family() {
+        let of = |agent| family(agent).unwrap_or_default();
+        assert_eq!(of("gh/2.61"), "gh");
+        assert_eq!(of("gh/2.61"), of("GH/2.70.1"));
+        assert_eq!(of("aws-cli/2.13.0 Linux/6.1"), "aws cli linux");
+        assert_ne!(of("aws-cli/2.13.0 Linux/6.1"), of("aws-cli/2.13.0 Darwin/23"));
+        assert_eq!(family("1.2.3"), None);
+    }
+
+    #[tokio::test]
+    async fn sql_knows_them() {
+        let context = crate::query::session(crate::query::Limits::default()).unwrap();
+        let sql = "SELECT bit_count(column1), user_agent_family(column2) FROM (VALUES (7, 'a/1'), (-1, NULL))";
+        let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
+        let counts: Vec<_> = rows[0].column(0).as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(counts, [Some(3), Some(64)]);
+        assert!(rows[0].column(1).is_null(1));
+    }
+}
