@@ -59,6 +59,9 @@ struct Portion {
 pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64, wide: bool) -> Vec<Outcome> {
     let mut watch = Watch::start();
     let detectors: Vec<Arc<Detector>> = detectors.iter().map(|d| Arc::new(Detector::clone(d))).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Over everything each detector sorts all events; two such sorts at once do not fit into memory.
+    let at_once = if wide { 1 } else { cores };
     let mut asked: Vec<BoxFuture<'static, Result<First, String>>> = Vec::with_capacity(detectors.len());
     for detector in &detectors {
         let (session, detector) = (frame.wide().clone(), detector.clone());
@@ -66,7 +69,7 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
     }
     let mut standing: Vec<Standing> = Vec::with_capacity(detectors.len());
     let mut nominations = Vec::new();
-    for (place, answer) in side_by_side(asked).await.into_iter().enumerate() {
+    for (place, answer) in side_by_side(asked, at_once).await.into_iter().enumerate() {
         standing.push(match answer {
             Ok(Ok(First::Nominated(nominated))) => {
                 nominations.push((place, nominated, detectors[place].header.scope));
@@ -102,7 +105,7 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
             }
         }
         watch.lap("sessions");
-        for (place, found) in places_of_work.into_iter().zip(side_by_side(work).await) {
+        for (place, found) in places_of_work.into_iter().zip(side_by_side(work, at_once).await) {
             add(&mut standing[place], found.and_then(|found| found));
         }
         watch.lap("judged");
@@ -114,14 +117,13 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
     outcomes.collect()
 }
 
-/// Runs work on all cores, as much at a time as there are; the answers are in the order of the work. A panic is an error.
-async fn side_by_side<T: Send + 'static>(work: Vec<BoxFuture<'static, T>>) -> Vec<Result<T, String>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+/// Runs work side by side, some of it at once; the answers are in the order of the work. A panic is an error.
+async fn side_by_side<T: Send + 'static>(work: Vec<BoxFuture<'static, T>>, at_once: usize) -> Vec<Result<T, String>> {
     let mut answers: Vec<Result<T, String>> = Vec::with_capacity(work.len());
     let mut waiting = work.into_iter();
     let mut running = VecDeque::new();
     loop {
-        while running.len() < cores
+        while running.len() < at_once
             && let Some(next) = waiting.next()
         {
             running.push_back(tokio::spawn(next));
