@@ -21,7 +21,7 @@ response = [
     "If the network is your own way out, add it to egress_asns.",
 ]
 key      = ["subject_id", "country", "asn", "machine"]
-reads    = ["grants", "places", "token_events"]
+reads    = ["all_places", "grants", "places", "token_events"]
 every    = "15m"
 nominate = """
 WITH visits AS (
@@ -96,7 +96,17 @@ nhi         = []
 attack      = ["T1078.004", "T1550.001"]
 nist_800_53 = ["AC-2(12)", "SI-4"]
 ---*/
-WITH visits AS (
+WITH whole AS (
+    -- Subjects of whom every grant is here. A grant may have been exercised by others too, of whom not all is.
+    SELECT p.subject_id
+    FROM all_places AS p
+    LEFT JOIN grants AS g ON g.grant_id = p.grant_id
+    WHERE p.subject_id IS NOT NULL
+    GROUP BY p.subject_id
+    HAVING COUNT(*) = COUNT(g.grant_id)
+),
+
+visits AS (
     SELECT
         p.grant_id,
         p.subject_id,
@@ -112,7 +122,7 @@ WITH visits AS (
         g.min_history_rule
     FROM places AS p
     INNER JOIN grants AS g ON g.grant_id = p.grant_id
-    WHERE p.subject_id IS NOT NULL
+    INNER JOIN whole AS w ON w.subject_id = p.subject_id
 ),
 
 subjects AS (

@@ -24,7 +24,8 @@ pub struct Args {
     /// Judge as if it were this moment (RFC 3339); the wall clock if not given
     #[arg(long, value_name = "TIME", value_parser = moment)]
     as_of: Option<i64>,
-    /// Judge from all events instead of from what earlier runs kept; slow, and gives the same
+    /// Judge from all events instead of from what earlier runs kept; slow. It gives the same, unless events contradict
+    /// each other under one id
     #[arg(long)]
     full: bool,
     /// Say step by step why a detector fires for a key, or why it does not; nothing is recorded

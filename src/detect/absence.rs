@@ -37,12 +37,19 @@ pub(super) async fn mark(
     if (0..detectors.len()).all(|place| resting(place).is_none()) {
         return Ok(());
     }
-    let gaps = match outcomes.iter().find(|outcome| outcome.detector == GAPS) {
-        Some(outcome) => by_source(outcome.verdicts.as_deref().unwrap_or_default()),
+    let told = match outcomes.iter().find(|outcome| outcome.detector == GAPS) {
+        Some(outcome) => outcome.verdicts.clone(),
         None => match catalog.find(GAPS) {
-            Ok(detector) => by_source(&judge::judged(wide, detector, as_of).await.unwrap_or_default()),
-            Err(_) => BTreeMap::new(),
+            Ok(detector) => judge::judged(wide, detector, as_of).await,
+            Err(_) => Ok(Vec::new()), // a catalog without that detector knows no gaps
         },
+    };
+    let gaps = match told {
+        Ok(verdicts) => by_source(&verdicts),
+        Err(reason) => {
+            tracing::warn!("{GAPS} failed, so nothing is marked inconclusive: {reason}");
+            return Ok(());
+        }
     };
     if gaps.is_empty() {
         return Ok(());

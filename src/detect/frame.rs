@@ -3,8 +3,9 @@
 //! Events after `as_of` do not exist in a frame. Folds reach to the lake's newest version, so a grant that has an event
 //! after `as_of` is folded again from its own events; all others are read as they are.
 //!
-//! A frame has two sessions over the same views. In the wide one `token_events` is every event: only a full run asks it
-//! for them. In the narrow one all tables hold only the grants that detectors nominated, read in one scan.
+//! A frame has sessions of two kinds over the same views. In the wide one `token_events` is every event: only a full run,
+//! and detectors that nominate nothing, ask it for them. In a narrow one all tables hold only what was nominated; several
+//! of them share a close-up, whose rows are read once.
 
 mod sources;
 
@@ -298,6 +299,9 @@ impl<'p> Frame<'p> {
                 hold(&context, view.name).await?;
             }
         }
+        // For detectors that must know whether all of somebody is here.
+        let everywhere = if only.is_some() { &self.wide } else { &context };
+        views::replace(&context, "all_places", everywhere.table("places").await?.into_view())?;
         for fold in self.folds.iter().filter(|f| f.keys == ["grant_id", "alias_token_id"]) {
             let resolved = context.sql(&fold.resolve_sql(&format!("{}_parts", fold.name))).await?;
             views::replace(&context, &format!("{}_fold", fold.name), resolved.into_view())?;

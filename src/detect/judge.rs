@@ -17,28 +17,12 @@ use serde_json::{Map, Value};
 use super::catalog::Detector;
 use super::frame::{Frame, LOOKUP_MAX, Nominated, nominated};
 use super::header::Scope;
-use super::{Outcome, check};
-use crate::clock;
+use super::{Outcome, Watch, check};
 use crate::finding::{Evidence, Severity, Verdict};
 use crate::query::{QueryError, output};
 
 /// Rows of one detector; a company of 100,000 people has fewer.
 const VERDICTS_MAX: usize = 5_000_000;
-
-/// Says where the time of a run goes, to whoever asks for debug messages.
-pub(super) struct Watch(i64);
-
-impl Watch {
-    pub(super) fn start() -> Self {
-        Self(clock::now_micros())
-    }
-
-    pub(super) fn lap(&mut self, what: &str) {
-        let now = clock::now_micros();
-        tracing::debug!(milliseconds = (now - self.0) / 1000, "{what}");
-        self.0 = now;
-    }
-}
 
 /// What a detector has come to so far.
 type Standing = Result<Vec<Verdict>, String>;

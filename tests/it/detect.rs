@@ -341,6 +341,26 @@ async fn of_one_event_told_twice_the_views_show_the_smaller_hash_and_order_does_
     assert_eq!(findings[0], findings[1]);
 }
 
+/// One detector asks for one grant of a subject; another, that compares all of the subject's, must not take it for all.
+#[tokio::test]
+async fn what_one_detector_nominates_does_not_mislead_another() {
+    let exercise = |time: &str, action: &str, family: &str, place: &str| {
+        record(time, action, &format!("token.family={family} subject.id=ana@example.com subject.kind=human {place}"))
+    };
+    let (home, away) = ("host.id=h2 network.country=BR", "host.id=h3 network.country=DE");
+    let lake = TestLake::new().await;
+    lake.feed(&[
+        exercise("2026-09-01T08:00:00Z", "issue", "fm-1", home),
+        exercise("2026-09-02T08:00:00Z", "refresh", "fm-0", away),
+        exercise("2026-10-01T08:00:00Z", "issue", "fm-2", home),
+        exercise("2026-11-01T08:00:00Z", "refresh", "fm-2", away),
+    ])
+    .await;
+    let found = lake.verdicts(&Policy::default(), "2026-11-20T00:00:00Z").await;
+    let by = |detector: &str| found.iter().filter(|f| f.starts_with(detector)).count();
+    assert_eq!((by("token_on_many_hosts"), by("new_context_for_subject")), (1, 0), "{found:#?}");
+}
+
 /// The generator's company, in some batches, in some order.
 async fn company(batches: usize, shuffle: bool) {
     use tokentrail::generate::{Generator, Options};

@@ -203,8 +203,15 @@ async fn histories(seeds: std::ops::Range<u64>) {
     }
     let request = Request { as_of: Some(last.0), full: true, ..Request::default() };
     let all = said(&detect::look(&lake, &policy, &catalog, &request).await.unwrap());
-    let differing: Vec<&String> = last.1.symmetric_difference(&all).collect();
-    assert!(differing.is_empty(), "seeds {seeds:?}: only from folds, or only from all events: {differing:#?}");
+    let only = |these: &BTreeSet<String>, those: &BTreeSet<String>| -> Vec<String> {
+        these.difference(those).cloned().collect()
+    };
+    let (folds, events) = (only(&last.1, &all), only(&all, &last.1));
+    let as_of = time::format(last.0);
+    assert!(
+        folds.is_empty() && events.is_empty(),
+        "seeds {seeds:?} as of {as_of}: only from folds {folds:#?}, only from all events {events:#?}"
+    );
     for (name, rebuilt) in detect::rebuild(&lake, &policy).await.unwrap() {
         assert_ne!(rebuilt.is_same, Some(false), "seeds {seeds:?}: fold {name}");
     }
