@@ -112,6 +112,11 @@ macro_rules! event {
                 }
             }
 
+            /// The text fields that a record fills, by name, to be changed.
+            pub fn stated_texts_mut(&mut self) -> [(&'static str, &mut Text<'a>); TEXTS.len() - 3] {
+                [$((stringify!($text), &mut self.$text)),+]
+            }
+
             /// The values of [`TEXTS`].
             pub fn texts(&self) -> [Option<&str>; TEXTS.len()] {
                 [

@@ -8,6 +8,7 @@ mod plain;
 
 use std::borrow::Cow;
 
+use super::json::Json;
 use super::{DEPTH_MAX, TEXT_BYTES_MAX};
 use crate::event::{Action, Event, Outcome, Rejection, Text, time};
 
@@ -82,6 +83,21 @@ pub fn decode<'a>(bytes: &'a [u8], event: &mut Event<'a>) -> Result<(), Rejectio
         record = full::read(bytes)?;
     }
     record.event(event)
+}
+
+/// Decodes a record as producers write it nearly always; `None`: it is written otherwise, or not in this format.
+pub fn decode_plain<'a>(bytes: &'a [u8], event: &mut Event<'a>) -> Option<Result<(), Rejection>> {
+    memchr::memmem::find(bytes, b"\"event_time\"")?;
+    let mut record = Record::default();
+    plain::read(bytes, &mut record)?;
+    let is_native = record.event_time.is_some() && record.texts[Field::Action as usize].is_some();
+    is_native.then(|| record.event(event))
+}
+
+/// Whether a record that is no JSON at all was meant to be in this format: its reader then says best what is wrong.
+pub fn is_broken(bytes: &[u8]) -> bool {
+    let names = |key: &[u8]| memchr::memmem::find(bytes, key).is_some();
+    names(b"\"event_time\"") && names(b"\"action\"") && Json::parse(bytes).is_err()
 }
 
 impl<'a> Record<'a> {

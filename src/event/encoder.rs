@@ -31,11 +31,15 @@ pub struct Origin<'a> {
     pub received_at: i64,
 }
 
-/// Where in the chunk a record (or its head) lies, and the SHA-256 of all of it.
+/// The bytes that a row was decoded from: a record, its head if it is too long, or the part of it that is a record of its own.
 #[derive(Clone, Debug)]
 pub struct Original<'a> {
+    /// Where they lie in the chunk; empty: they stand with the row before.
     pub range: Range<usize>,
+    /// The SHA-256 of all of them.
     pub hash: &'a [u8; 32],
+    /// Which row of them this is.
+    pub index: i32,
 }
 
 /// The partition a row belongs to: class and days since 1970-01-01.
@@ -57,12 +61,12 @@ impl Partition {
     }
 }
 
-/// What tells one event from another: the first 16 bytes of its record's SHA-256, and which event of the record it is.
+/// What tells one event from another: the first 16 bytes of the SHA-256 of what it was decoded from, and which event of that it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(u128);
 
 impl Identity {
-    /// The `index`th event of the record with this SHA-256.
+    /// The `index`th event of the bytes with this SHA-256.
     pub fn new(record_hash: &[u8; 32], index: i32) -> Self {
         let mut first = [0; 16];
         first.copy_from_slice(&record_hash[..16]);
@@ -243,21 +247,21 @@ impl Encoder {
             self.scopes.push(Some(scope.as_bytes()));
         }
         self.scope_valid.append(!event.scopes.is_empty());
-        let identity = Identity::new(original.hash, index);
+        let identity = Identity::new(original.hash, original.index);
         self.position(original, origin, index, self.keep_raw);
         self.reject_reason.push(None);
         self.partitions.push(Partition::of(event.action.class(), event.event_time));
         self.identities.push(Some(identity));
     }
 
-    /// Adds a record that gave no event, and why.
-    pub fn rejected(&mut self, reason: &str, original: Original<'_>, origin: Origin<'_>) {
+    /// Adds what gave no event as the `index`th row of its record, and why.
+    pub fn rejected(&mut self, reason: &str, original: Original<'_>, origin: Origin<'_>, index: i32) {
         self.texts.iter_mut().for_each(|column| column.push(None));
         for column in [&mut self.event_time, &mut self.issued_at, &mut self.expires_at, &mut self.asn] {
             column.push(None);
         }
         self.scope_valid.append(false);
-        self.position(original, origin, 0, true);
+        self.position(original, origin, index, true);
         self.reject_reason.push(Some(reason.as_bytes()));
         self.partitions.push(Partition::of(Class::Rejected, origin.received_at));
         self.identities.push(None);
@@ -280,6 +284,7 @@ impl Encoder {
         }
         self.record_hash.push(Some(&original.hash[..16]));
         let bytes = &self.chunk[original.range.clone()];
+        let keep_raw = keep_raw && !bytes.is_empty();
         let is_text = keep_raw && std::str::from_utf8(bytes).is_ok();
         let place = |kept: bool| kept.then(|| view(bytes, original.range.start));
         self.raw.push_view(place(is_text));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::buffer::Buffer;
 use arrow::error::ArrowError;
 
-use crate::decode::{self, Format};
+use crate::decode::{self, Format, Verdict};
 use crate::event::encoder::{Encoder, Origin, Original, Rows};
 use crate::event::{Action, Event};
 use crate::source::{Body, Chunk, SourceId};
@@ -53,10 +53,11 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
                 let range = trimmed(&data, range.clone());
                 let record = &data[range.clone()];
                 let hash = decode::hash(record);
-                let original = Original { range, hash: &hash };
-                match decode::decode_into(format, record, &hash, &mut event) {
-                    Ok(()) => encoder.event(&event, original, origin, 0),
-                    Err(rejection) => encoder.rejected(&rejection.0, original, origin),
+                let original = Original { range: range.clone(), hash: &hash, index: 0 };
+                match decode::decode_native(format, record, &hash, &mut event) {
+                    Some(Ok(())) => encoder.event(&event, original, origin, 0),
+                    Some(Err(rejection)) => encoder.rejected(&rejection.0, original, origin, 0),
+                    None => explode(format, record, original, origin, &mut encoder, keep_raw),
                 }
             }
             Body::Oversized { head, hash, length } => {
@@ -66,13 +67,41 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
                     head.len(),
                     crate::event::hex(hash.as_slice()),
                 );
-                encoder.rejected(&reason, Original { range: head.clone(), hash }, origin);
+                encoder.rejected(&reason, Original { range: head.clone(), hash, index: 0 }, origin, 0);
             }
         }
         let rows = before as u32..encoder.len() as u32;
         positions.push(Position { source: record.source, offset: record.offset, rows });
     }
     Ok(Decoded { rows: encoder.finish()?, sources, positions, marks, bytes })
+}
+
+/// Adds a row for everything that is in a record. Bytes that several rows were decoded from stand with the first that keeps
+/// them: a page of a thousand records in one text is not kept a thousand times.
+fn explode(
+    format: Format,
+    record: &[u8],
+    whole: Original<'_>,
+    origin: Origin<'_>,
+    encoder: &mut Encoder,
+    keep_raw: bool,
+) {
+    let (mut index, mut kept) = (0, None);
+    decode::each(format, record, whole.hash, &mut |found| {
+        let mut range = whole.range.start + found.piece.start..whole.range.start + found.piece.end;
+        if kept.as_ref() == Some(&range) {
+            range.end = range.start;
+        } else if keep_raw || matches!(found.verdict, Verdict::Rejected(..)) {
+            kept = Some(range.clone());
+        }
+        let original = Original { range, hash: found.hash, index: found.index };
+        match found.verdict {
+            Verdict::Event(event) => encoder.event(event, original, origin, index),
+            Verdict::Rejected(rejection, _) => encoder.rejected(&rejection.0, original, origin, index),
+            Verdict::Skipped(_) => return,
+        }
+        index += 1;
+    });
 }
 
 /// A record without the blanks around it, so that its hash does not depend on line endings.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow::buffer::Buffer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokentrail::decode::{self, Format};
+use tokentrail::decode;
 use tokentrail::detect::catalog::Catalog;
 use tokentrail::detect::{self, Report, Request, log};
 use tokentrail::event::encoder::{Encoder, Origin, Original, Rows};
@@ -69,8 +69,8 @@ fn rows(records: &[String]) -> Rows {
         let hash = decode::hash(bytes);
         let offset = OFFSET.fetch_add(1, Ordering::Relaxed);
         let origin = Origin { topic: "test", partition: 0, offset, received_at: 1_790_000_000_000_000 };
-        let original = Original { range, hash: &hash };
-        let event = decode::decode(Format::Native, bytes, &hash).unwrap_or_else(|r| panic!("{}: {record}", r.0));
+        let original = Original { range, hash: &hash, index: 0 };
+        let event = decode::decode(bytes, &hash).unwrap_or_else(|r| panic!("{}: {record}", r.0));
         encoder.event(&event, original, origin, 0);
     }
     encoder.finish().unwrap()

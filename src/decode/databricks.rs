@@ -1,0 +1,26 @@
+//! Databricks audit logs.
+//!
+//! Every record is kept as `other`.
+
+use super::fields::Fields;
+use super::json::Json;
+use crate::event::{Action, Event, Rejection};
+
+/// What a record must have.
+pub const SHAPE: &str = "serviceName and actionName";
+
+/// Whether a record has the shape.
+pub fn is_mine(record: &Json<'_>) -> bool {
+    record.get("serviceName").text().is_some() && record.get("actionName").text().is_some()
+}
+
+/// Adds the events of a record.
+///
+/// # Errors
+/// No usable time.
+pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), Rejection> {
+    let mut fields = Fields::new(record);
+    let mut event = fields.event(&["timestamp"], Action::Other);
+    event.source_event = fields.text("actionName");
+    fields.finish(event, out)
+}

@@ -1,0 +1,25 @@
+//! Directory audit logs, as Azure Monitor or Microsoft Graph give them.
+//!
+//! Every record is kept as `other`.
+
+use crate::decode::fields::Fields;
+use crate::decode::json::Json;
+use crate::event::{Action, Event, Rejection};
+
+/// Whether a record has the shape.
+pub fn is_mine(record: &Json<'_>) -> bool {
+    let kind = record.get("category").text().unwrap_or_default();
+    let is_exported = kind.eq_ignore_ascii_case("AuditLogs") && record.get("properties").is_object();
+    is_exported || (record.has("activityDisplayName") && record.has("activityDateTime"))
+}
+
+/// Adds the events of a record.
+///
+/// # Errors
+/// No usable time.
+pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), Rejection> {
+    let mut fields = Fields::new(record);
+    let mut event = fields.event(&["properties.activityDateTime", "activityDateTime", "time"], Action::Other);
+    event.source_event = fields.text("operationName");
+    fields.finish(event, out)
+}

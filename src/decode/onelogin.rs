@@ -1,0 +1,26 @@
+//! OneLogin events.
+//!
+//! Every record is kept as `other`.
+
+use super::fields::Fields;
+use super::json::Json;
+use crate::event::{Action, Event, Rejection};
+
+/// What a record must have.
+pub const SHAPE: &str = "event_type_id";
+
+/// Whether a record has the shape.
+pub fn is_mine(record: &Json<'_>) -> bool {
+    record.has("event_type_id")
+}
+
+/// Adds the events of a record.
+///
+/// # Errors
+/// No usable time.
+pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), Rejection> {
+    let mut fields = Fields::new(record);
+    let mut event = fields.event(&["event_timestamp", "created_at"], Action::Other);
+    event.source_event = fields.text("event_type_id");
+    fields.finish(event, out)
+}
