@@ -2,6 +2,7 @@
 
 mod backtest;
 mod cases;
+mod decode;
 mod demo;
 mod detect;
 mod detector_docs;
@@ -78,6 +79,8 @@ enum Command {
     Demo(demo::Args),
     /// Read records into the lake, each exactly once
     Ingest(ingest::Args),
+    /// Show record by record what ingest would make of a file: for connecting a new source
+    Decode(decode::Args),
     /// Run the detectors
     Detect(detect::Args),
     /// Ask in SQL
@@ -109,6 +112,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         match command {
             Command::Demo(args) => demo::run(args, &global).await,
             Command::Ingest(args) => ingest::run(args, &global).await,
+            Command::Decode(args) => decode::run(args, &global).await,
             Command::Detect(args) => detect::run(args, &global).await,
             Command::Query(args) => query::run(args, &global).await,
             Command::Findings(args) => findings::run(args, &global).await,

@@ -46,7 +46,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            format: Format::Native,
+            format: Format::Auto,
             keep_raw: true,
             rows_max: 65_536,
             bytes_max: 64 << 20,
@@ -56,8 +56,9 @@ impl Default for Options {
     }
 }
 
-/// What was done, as `ingest` prints it at the end. Every record is counted once:
-/// `records = events + context + rejected + duplicates + skipped` (native records hold one event each).
+/// What was done, as `ingest` prints it at the end. `records` were read; each of them gave one or several rows, of which
+/// every one is an event, context, rejected, or a duplicate, or nothing and is skipped. Where records hold one event each,
+/// as native ones do, `records = events + context + rejected + duplicates + skipped`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
     pub records: u64,
@@ -66,9 +67,9 @@ pub struct Summary {
     /// Stored events of the class context.
     pub context: u64,
     pub rejected: u64,
-    /// Byte-identical repeats of stored events.
+    /// Byte-identical repeats of stored events, counted event by event.
     pub duplicates: u64,
-    /// Empty lines and tombstones.
+    /// Empty lines, tombstones, and envelopes with nothing inside.
     pub skipped: u64,
     pub committed_version: i64,
     pub seconds: f64,

@@ -49,6 +49,14 @@ pub enum Body {
     Skip,
 }
 
+/// Why a record that is too long is not decoded, and what of it is kept.
+pub fn oversized(head: usize, hash: &[u8; 32], length: u64) -> String {
+    format!(
+        "record of {length} bytes; at most {RECORD_BYTES_MAX} are decoded. Kept: its first {head} bytes. SHA-256 of all of it: {}",
+        crate::event::hex(hash)
+    )
+}
+
 /// One position of a stream.
 #[derive(Clone, Debug)]
 pub struct Record {

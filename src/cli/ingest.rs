@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio::sync::watch;
 
 use super::progress;
@@ -23,9 +24,9 @@ pub struct Args {
     /// Files, folders, `-` for standard input, or `kafka`
     #[arg(long, required = true, num_args = 1.., env = "TOKENTRAIL_FROM", value_delimiter = ',')]
     pub from: Vec<PathBuf>,
-    /// How records are written
-    #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
-    pub format: FormatArg,
+    /// How records are written; auto: recognised by shape, record by record
+    #[arg(long, env = "TOKENTRAIL_FORMAT", default_value = Format::Auto.as_str(), value_parser = format_parser())]
+    pub format: Format,
     /// Kafka: topics to read
     #[arg(long, env = "TOKENTRAIL_TOPIC", num_args = 1.., value_delimiter = ',')]
     pub topic: Vec<String>,
@@ -61,19 +62,16 @@ pub struct Args {
     pub commit_ms: u64,
 }
 
-/// Formats by name.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum FormatArg {
-    /// Recognised by shape
-    Auto,
-    /// Tokentrail's own
-    Native,
+/// Reads a format's name.
+pub fn format_parser() -> impl TypedValueParser<Value = Format> {
+    let names = PossibleValuesParser::new(Format::ALL.iter().map(|format| format.as_str()));
+    names.map(|name| Format::parse(&name).unwrap_or_default())
 }
 
 /// Runs the command.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let options = Options {
-        format: Format::Native,
+        format: args.format,
         keep_raw: args.keep_raw,
         rows_max: args.commit_rows,
         bytes_max: args.commit_mib.max(1) << 20,

@@ -1,6 +1,7 @@
 //! What was decoded and not yet committed: pure bookkeeping of rows, positions and who they belong to.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,8 @@ struct Share {
     records: u64,
     skips: u64,
     missing: u64,
-    /// Rows of it, by chunk of the batch.
-    rows: Vec<(usize, u32)>,
+    /// The rows of each of its records, by chunk of the batch.
+    rows: Vec<(usize, Range<u32>)>,
 }
 
 /// Rows that will be committed together.
@@ -88,7 +89,9 @@ impl Buffer {
             share.to = position.offset + 1;
             share.records += 1;
             share.skips += u64::from(position.rows.is_empty());
-            share.rows.extend(position.rows.clone().map(|row| (chunk, row)));
+            if !position.rows.is_empty() {
+                share.rows.push((chunk, position.rows.clone()));
+            }
             cursor.next = Some(share.to);
         }
         self.batch.marks.extend(decoded.marks);
@@ -154,21 +157,26 @@ impl Batch {
         // In a fixed order, so that of two repeats the same one stays, whatever the map's order is.
         let ordered: BTreeMap<_, _> = self.shares.iter().collect();
         for (id, share) in ordered {
-            let before = summary.duplicates;
-            for &(chunk, row) in &share.rows {
-                let rows = &self.chunks[chunk];
-                if let Some(identity) = rows.identities[row as usize]
-                    && (recent.holds(&identity) || !here.insert(identity))
-                {
-                    summary.duplicates += 1;
-                    continue;
+            let mut repeats = 0;
+            for (chunk, record) in &share.rows {
+                let (rows, keep) = (&self.chunks[*chunk], &mut chosen.keep[*chunk]);
+                let before = keep.len();
+                for row in record.clone() {
+                    if let Some(identity) = rows.identities[row as usize]
+                        && (recent.holds(&identity) || !here.insert(identity))
+                    {
+                        summary.duplicates += 1;
+                        continue;
+                    }
+                    match rows.partitions[row as usize].class() {
+                        class if class == Class::Rejected.as_str() => summary.rejected += 1,
+                        class if class == Class::Context.as_str() => summary.context += 1,
+                        _ => summary.events += 1,
+                    }
+                    keep.push(row);
                 }
-                match rows.partitions[row as usize].class() {
-                    class if class == Class::Rejected.as_str() => summary.rejected += 1,
-                    class if class == Class::Context.as_str() => summary.context += 1,
-                    _ => summary.events += 1,
-                }
-                chosen.keep[chunk].push(row);
+                // A record is stored if anything of it is.
+                repeats += u64::from(keep.len() == before);
             }
             summary.records += share.records;
             summary.skipped += share.skips;
@@ -176,7 +184,7 @@ impl Batch {
                 app_id,
                 from: share.from,
                 to: share.to,
-                repeats: summary.duplicates - before,
+                repeats,
                 skips: share.skips,
                 missing: share.missing,
             }));

@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use crate::decode::{self, Format, Verdict};
 use crate::event::encoder::{Encoder, Origin, Original, Rows};
 use crate::event::{Action, Event};
-use crate::source::{Body, Chunk, SourceId};
+use crate::source::{self, Body, Chunk, SourceId};
 
 /// A decoded chunk.
 pub struct Decoded {
@@ -39,10 +39,10 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
     let mut positions = Vec::with_capacity(records.len());
     let mut event = Event::new(0, Action::Other);
     for record in &records {
-        let source = &sources[record.source];
+        let id = &sources[record.source];
         let origin = Origin {
-            topic: &source.topic,
-            partition: source.partition,
+            topic: &id.topic,
+            partition: id.partition,
             offset: record.offset,
             received_at: record.received_at,
         };
@@ -61,12 +61,7 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
                 }
             }
             Body::Oversized { head, hash, length } => {
-                let reason = format!(
-                    "record of {length} bytes; at most {} are decoded. Kept: its first {} bytes. SHA-256 of all of it: {}",
-                    crate::source::RECORD_BYTES_MAX,
-                    head.len(),
-                    crate::event::hex(hash.as_slice()),
-                );
+                let reason = source::oversized(head.len(), hash, *length);
                 encoder.rejected(&reason, Original { range: head.clone(), hash, index: 0 }, origin, 0);
             }
         }

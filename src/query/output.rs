@@ -131,12 +131,16 @@ pub fn csv<'n>(
     rows: impl Iterator<Item = Map<String, Value>>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let line = |cells: &mut dyn Iterator<Item = String>| cells.map(|c| quoted(&c)).collect::<Vec<_>>().join(",");
-    writeln!(out, "{}", line(&mut names.map(str::to_owned)))?;
+    csv_line(names.map(str::to_owned), out)?;
     for row in rows {
-        writeln!(out, "{}", line(&mut row.values().map(text)))?;
+        csv_line(row.values().map(text), out)?;
     }
     Ok(())
+}
+
+/// One line of comma-separated values.
+pub fn csv_line(cells: impl Iterator<Item = String>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(","))
 }
 
 /// A value as the text of one cell: lists and objects as JSON, null as nothing.

@@ -1,0 +1,270 @@
+//! `tokentrail decode`: record by record, what ingest would make of a file. Nothing is stored.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Map, Value};
+
+use super::query::{quiet_pipe, table};
+use super::{Global, Output, ingest};
+use crate::decode::{self, Format, Verdict};
+use crate::event::columns::{self, Kind};
+use crate::event::{Event, TEXTS, time};
+use crate::query::output;
+use crate::source::file::FileSource;
+use crate::source::{self, Body, Chunk, Polled, Source as _};
+
+/// Arguments of `decode`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// File (plain, gzip or zstd), folder, or `-` for standard input
+    pub file: PathBuf,
+    /// How records are written; auto: recognised by shape, record by record
+    #[arg(long, env = "TOKENTRAIL_FORMAT", default_value = Format::Auto.as_str(), value_parser = ingest::format_parser())]
+    pub format: Format,
+}
+
+/// Columns that say where a record was read or hold it whole: known only when it is ingested.
+const OF_INGEST: [&str; 9] = [
+    "received_at",
+    "topic",
+    "partition",
+    "offset",
+    "record_hash",
+    "raw",
+    "raw_bytes",
+    "reject_reason",
+    columns::EVENT_DATE,
+];
+/// Columns of the table for people.
+const SHOWN: [&str; 11] = [
+    "record",
+    "verdict",
+    "reason",
+    "event_time",
+    "action",
+    "outcome",
+    "subject_id",
+    "client_id",
+    "grant_id",
+    "source",
+    "source_event",
+];
+/// Rows of the table for people.
+const TABLE_ROWS_MAX: u64 = 1000;
+/// Reasons in the summary.
+const REASONS_MAX: usize = 5;
+
+/// Runs the command.
+pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let mut file = FileSource::open(&[args.file], BTreeMap::new())?;
+    let mut report = Report::new(global.output);
+    loop {
+        match file.next().await? {
+            Polled::Chunk(chunk) => {
+                if !report.chunk(&chunk, args.format)? {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+            Polled::End => break,
+            Polled::Assigned(_) | Polled::Revoked(_) => {}
+        }
+    }
+    quiet_pipe(report.end())?;
+    if !global.quiet {
+        eprint!("{}", report.summary);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was seen, printed as it comes.
+struct Report {
+    how: Output,
+    out: BufWriter<io::Stdout>,
+    rows: u64,
+    /// Rows of the table for people.
+    table: Vec<Map<String, Value>>,
+    summary: Summary,
+}
+
+impl Report {
+    fn new(how: Output) -> Self {
+        Self { how, out: BufWriter::new(io::stdout()), rows: 0, table: Vec::new(), summary: Summary::default() }
+    }
+
+    /// Prints what became of each record; `false` when the reader has seen enough.
+    fn chunk(&mut self, chunk: &Chunk, format: Format) -> io::Result<bool> {
+        for record in &chunk.records {
+            self.summary.records += 1;
+            let mut printed = Ok(());
+            match &record.body {
+                Body::Skip => printed = self.row(&Verdict::Skipped("an empty line"), 0),
+                Body::Oversized { head, hash, length } => {
+                    let rejection = crate::event::Rejection(source::oversized(head.len(), hash, *length));
+                    printed = self.row(&Verdict::Rejected(&rejection, None), 0);
+                }
+                Body::Bytes(range) => {
+                    let bytes = chunk.data[range.clone()].trim_ascii();
+                    let mut index = 0;
+                    decode::each(format, bytes, &decode::hash(bytes), &mut |found| {
+                        if printed.is_ok() {
+                            printed = self.row(&found.verdict, index);
+                        }
+                        index += 1;
+                    });
+                }
+            }
+            match printed {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
+                printed => printed?,
+            }
+        }
+        Ok(true)
+    }
+
+    fn row(&mut self, verdict: &Verdict<'_>, index: i32) -> io::Result<()> {
+        self.summary.count(verdict);
+        self.rows += 1;
+        let row = row(self.summary.records, verdict, index);
+        match self.how {
+            Output::Ndjson => writeln!(self.out, "{}", Value::Object(row)),
+            Output::Json => {
+                let before = if self.rows == 1 { "[" } else { ",\n" };
+                write!(self.out, "{before}{}", Value::Object(row))
+            }
+            Output::Csv => {
+                if self.rows == 1 {
+                    output::csv_line(row.keys().cloned(), &mut self.out)?;
+                }
+                output::csv_line(row.values().map(output::text), &mut self.out)
+            }
+            Output::Table => {
+                if self.rows <= TABLE_ROWS_MAX {
+                    self.table.push(SHOWN.iter().map(|name| ((*name).to_owned(), row[*name].clone())).collect());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        match self.how {
+            Output::Json => writeln!(self.out, "{}", if self.rows == 0 { "[]" } else { "]" })?,
+            Output::Table => {
+                writeln!(self.out, "{}", table(SHOWN.into_iter(), self.table.drain(..)))?;
+                if self.rows > TABLE_ROWS_MAX {
+                    writeln!(self.out, "... and {} more; -o ndjson shows all", self.rows - TABLE_ROWS_MAX)?;
+                }
+            }
+            Output::Ndjson | Output::Csv => {}
+        }
+        self.out.flush()
+    }
+}
+
+/// One verdict as an object. A rejected record shows what could be read of it.
+fn row(record: u64, verdict: &Verdict<'_>, index: i32) -> Map<String, Value> {
+    let (name, reason, event) = match verdict {
+        Verdict::Event(event) => ("event", None, Some(*event)),
+        Verdict::Rejected(rejection, event) => ("rejected", Some(rejection.0.as_str()), *event),
+        Verdict::Skipped(reason) => ("skipped", Some(*reason), None),
+    };
+    let class = match verdict {
+        Verdict::Event(event) => Some(event.action.class().as_str()),
+        Verdict::Rejected(..) => Some("rejected"),
+        Verdict::Skipped(_) => None,
+    };
+    let mut row = Map::new();
+    row.insert("record".to_owned(), record.into());
+    row.insert("verdict".to_owned(), name.into());
+    row.insert("reason".to_owned(), reason.into());
+    let kept = columns::ALL.iter().filter(|column| !OF_INGEST.contains(&column.name));
+    for column in kept {
+        let value = match column.name {
+            "record_index" => index.into(),
+            columns::CLASS => class.into(),
+            name => event.map_or(Value::Null, |event| value(event, name, column.kind)),
+        };
+        row.insert(column.name.to_owned(), value);
+    }
+    row
+}
+
+fn value(event: &Event<'_>, name: &str, kind: Kind) -> Value {
+    let shown = |micros: i64| Value::from(time::format(micros));
+    match (name, kind) {
+        ("event_time", _) if time::PLAUSIBLE.contains(&event.event_time) => shown(event.event_time),
+        ("issued_at", _) => event.issued_at.map_or(Value::Null, shown),
+        ("expires_at", _) => event.expires_at.map_or(Value::Null, shown),
+        ("asn", _) => event.asn.into(),
+        (_, Kind::Texts) if event.scopes.is_empty() => Value::Null,
+        (_, Kind::Texts) => event.scopes.iter().map(|scope| scope.as_ref()).collect(),
+        _ => {
+            let place = TEXTS.iter().position(|text| *text == name);
+            place.and_then(|place| event.texts()[place]).into()
+        }
+    }
+}
+
+/// All of it in a few lines.
+#[derive(Default)]
+struct Summary {
+    records: u64,
+    skipped: u64,
+    /// Events by source and action.
+    events: BTreeMap<(String, &'static str), u64>,
+    /// Rejections by reason, with the first record.
+    rejected: BTreeMap<String, (u64, u64)>,
+}
+
+impl Summary {
+    fn count(&mut self, verdict: &Verdict<'_>) {
+        match verdict {
+            Verdict::Event(event) => {
+                let source = event.source.as_deref().unwrap_or_default().to_owned();
+                *self.events.entry((source, event.action.as_str())).or_default() += 1;
+            }
+            // Reasons that quote what they met are all different; there are not to be more of them than can be read.
+            Verdict::Rejected(rejection, _)
+                if self.rejected.len() < 1000 || self.rejected.contains_key(&rejection.0) =>
+            {
+                self.rejected.entry(rejection.0.clone()).or_insert((0, self.records)).0 += 1;
+            }
+            Verdict::Rejected(..) => {
+                self.rejected.entry("other reasons".to_owned()).or_insert((0, self.records)).0 += 1
+            }
+            Verdict::Skipped(_) => self.skipped += 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let events: u64 = self.events.values().sum();
+        let rejected: u64 = self.rejected.values().map(|(count, _)| count).sum();
+        writeln!(f, "{} records: {events} events, {rejected} rejected, {} skipped", self.records, self.skipped)?;
+        let mut source = "";
+        for ((name, action), count) in &self.events {
+            if name != source {
+                write!(f, "{}  {name}: {action} {count}", if source.is_empty() { "" } else { "\n" })?;
+            } else {
+                write!(f, ", {action} {count}")?;
+            }
+            source = name;
+        }
+        if !source.is_empty() {
+            writeln!(f)?;
+        }
+        let mut reasons: Vec<_> = self.rejected.iter().collect();
+        reasons.sort_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
+        for (reason, (count, first)) in reasons.iter().take(REASONS_MAX) {
+            writeln!(f, "  rejected {count}, first record {first}: {reason}")?;
+        }
+        if reasons.len() > REASONS_MAX {
+            writeln!(f, "  and {} other reasons", reasons.len() - REASONS_MAX)?;
+        }
+        Ok(())
+    }
+}
