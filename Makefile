@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where rustup puts cargo, for a shell that was opened before.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test check bench bench-detect bench-leads kafka clean-demo
+.PHONY: help build demo test check bench bench-detect bench-leads fuzz kafka clean-demo
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,10 @@ bench-detect: ## the four detectors that DuckDB is given too: a pass after 100,0
 bench-leads: build ## precision, recall and false leads of the statistical detectors over 20 simulated companies
 	@scripts/setup-python
 	@python3 scripts/leads_bench.py --binary $(TARGET)/release/tokentrail
+
+fuzz: ## decode 1,000,000 mutants of the sample records of all providers
+	@scripts/setup-build
+	TOKENTRAIL_MUTANTS=1000000 cargo test --release --test it decode::mutants
 
 kafka: ## fetch the Kafka that the tests start
 	@scripts/setup-kafka

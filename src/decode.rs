@@ -24,6 +24,7 @@ pub mod onelogin;
 pub mod openai;
 pub mod pingfederate;
 pub mod recognise;
+mod row;
 pub mod slack;
 pub mod ssf;
 pub mod teleport;

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 
 use super::query::{quiet_pipe, table};
 use super::{Global, Output, ingest};
+use crate::decode::recognise::UNKNOWN;
 use crate::decode::{self, Format, Verdict};
-use crate::event::columns::{self, Kind};
-use crate::event::{Event, TEXTS, time};
+use crate::event::Rejection;
 use crate::query::output;
 use crate::source::file::FileSource;
 use crate::source::{self, Body, Chunk, Polled, Source as _};
@@ -26,18 +26,6 @@ pub struct Args {
     pub format: Format,
 }
 
-/// Columns that say where a record was read or hold it whole: known only when it is ingested.
-const OF_INGEST: [&str; 9] = [
-    "received_at",
-    "topic",
-    "partition",
-    "offset",
-    "record_hash",
-    "raw",
-    "raw_bytes",
-    "reject_reason",
-    columns::EVENT_DATE,
-];
 /// Columns of the table for people.
 const SHOWN: [&str; 11] = [
     "record",
@@ -102,7 +90,7 @@ impl Report {
             match &record.body {
                 Body::Skip => printed = self.row(&Verdict::Skipped("an empty line"), 0),
                 Body::Oversized { head, hash, length } => {
-                    let rejection = crate::event::Rejection(source::oversized(head.len(), hash, *length));
+                    let rejection = Rejection(source::oversized(head.len(), hash, *length));
                     printed = self.row(&Verdict::Rejected(&rejection, None), 0);
                 }
                 Body::Bytes(range) => {
@@ -127,7 +115,7 @@ impl Report {
     fn row(&mut self, verdict: &Verdict<'_>, index: i32) -> io::Result<()> {
         self.summary.count(verdict);
         self.rows += 1;
-        let row = row(self.summary.records, verdict, index);
+        let row = verdict.row(self.summary.records, index);
         match self.how {
             Output::Ndjson => writeln!(self.out, "{}", Value::Object(row)),
             Output::Json => {
@@ -161,50 +149,6 @@ impl Report {
             Output::Ndjson | Output::Csv => {}
         }
         self.out.flush()
-    }
-}
-
-/// One verdict as an object. A rejected record shows what could be read of it.
-fn row(record: u64, verdict: &Verdict<'_>, index: i32) -> Map<String, Value> {
-    let (name, reason, event) = match verdict {
-        Verdict::Event(event) => ("event", None, Some(*event)),
-        Verdict::Rejected(rejection, event) => ("rejected", Some(rejection.0.as_str()), *event),
-        Verdict::Skipped(reason) => ("skipped", Some(*reason), None),
-    };
-    let class = match verdict {
-        Verdict::Event(event) => Some(event.action.class().as_str()),
-        Verdict::Rejected(..) => Some("rejected"),
-        Verdict::Skipped(_) => None,
-    };
-    let mut row = Map::new();
-    row.insert("record".to_owned(), record.into());
-    row.insert("verdict".to_owned(), name.into());
-    row.insert("reason".to_owned(), reason.into());
-    let kept = columns::ALL.iter().filter(|column| !OF_INGEST.contains(&column.name));
-    for column in kept {
-        let value = match column.name {
-            "record_index" => index.into(),
-            columns::CLASS => class.into(),
-            name => event.map_or(Value::Null, |event| value(event, name, column.kind)),
-        };
-        row.insert(column.name.to_owned(), value);
-    }
-    row
-}
-
-fn value(event: &Event<'_>, name: &str, kind: Kind) -> Value {
-    let shown = |micros: i64| Value::from(time::format(micros));
-    match (name, kind) {
-        ("event_time", _) if time::PLAUSIBLE.contains(&event.event_time) => shown(event.event_time),
-        ("issued_at", _) => event.issued_at.map_or(Value::Null, shown),
-        ("expires_at", _) => event.expires_at.map_or(Value::Null, shown),
-        ("asn", _) => event.asn.into(),
-        (_, Kind::Texts) if event.scopes.is_empty() => Value::Null,
-        (_, Kind::Texts) => event.scopes.iter().map(|scope| scope.as_ref()).collect(),
-        _ => {
-            let place = TEXTS.iter().position(|text| *text == name);
-            place.and_then(|place| event.texts()[place]).into()
-        }
     }
 }
 
@@ -264,6 +208,12 @@ impl std::fmt::Display for Summary {
         }
         if reasons.len() > REASONS_MAX {
             writeln!(f, "  and {} other reasons", reasons.len() - REASONS_MAX)?;
+        }
+        if reasons.iter().any(|(reason, _)| reason.starts_with(UNKNOWN)) {
+            writeln!(f, "What a record is known by:\n  native: event_time and action")?;
+            for provider in decode::PROVIDERS {
+                writeln!(f, "  {}: {}", provider.name, provider.shape)?;
+            }
         }
         Ok(())
     }

@@ -25,6 +25,11 @@ impl<'a> Fields<'a> {
         Self { record, notes: Vec::new(), flaw: None }
     }
 
+    /// The record that is read.
+    pub fn record(&self) -> &'a Json<'a> {
+        self.record
+    }
+
     /// An event at the time that stands at the first of these paths that states one. If there is no usable time the
     /// record will be rejected, by [`Fields::done`]; until then decoding goes on, to show what else is known.
     pub fn event(&mut self, time_paths: &[&str], action: Action) -> Event<'a> {
@@ -75,16 +80,26 @@ impl<'a> Fields<'a> {
     /// A whole number.
     pub fn integer(&mut self, path: &str) -> Option<i64> {
         let value = self.record.at(path);
+        self.integer_of(path, value)
+    }
+
+    /// A whole number that was found in another way.
+    pub fn integer_of(&mut self, name: &str, value: &'a Json<'a>) -> Option<i64> {
         let number = value.integer();
-        self.expect(path, value, "a whole number", number.is_some());
+        self.expect(name, value, "a whole number", number.is_some());
         number
     }
 
     /// True or false.
     pub fn boolean(&mut self, path: &str) -> Option<bool> {
         let value = self.record.at(path);
+        self.boolean_of(path, value)
+    }
+
+    /// True or false that was found in another way.
+    pub fn boolean_of(&mut self, name: &str, value: &'a Json<'a>) -> Option<bool> {
         let truth = value.boolean();
-        self.expect(path, value, "true or false", truth.is_some());
+        self.expect(name, value, "true or false", truth.is_some());
         truth
     }
 

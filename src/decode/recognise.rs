@@ -53,6 +53,9 @@ fn is_native(record: &Json<'_>) -> bool {
     has("event_time") && has("action")
 }
 
+/// How the reason begins when a record is nobody's.
+pub const UNKNOWN: &str = "not a known format";
+
 /// Why a record is nobody's: what it has, and what was looked for.
 pub fn unknown(record: &Json<'_>) -> Rejection {
     const KEYS_MAX: usize = 12;
@@ -64,6 +67,6 @@ pub fn unknown(record: &Json<'_>) -> Rejection {
         (Json::Object(..), _) => format!("an object with {}", keys.join(", ")),
         (other, _) => other.kind().to_owned(),
     };
-    let shapes: Vec<String> = PROVIDERS.iter().map(|p| format!("{} ({})", p.name, p.shape)).collect();
-    Rejection(format!("not a known format: {has}; looked for native (event_time, action), {}", shapes.join(", ")))
+    let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
+    Rejection(format!("{UNKNOWN}: {has}; looked for native, {}", names.join(", ")))
 }

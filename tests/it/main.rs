@@ -4,6 +4,7 @@ mod authoring;
 mod bad_input;
 mod cases;
 mod cli;
+mod decode;
 mod detect;
 mod harness;
 mod kafka;
