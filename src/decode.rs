@@ -25,6 +25,7 @@ pub mod openai;
 pub mod pingfederate;
 pub mod recognise;
 mod row;
+pub mod secrets;
 pub mod slack;
 pub mod ssf;
 pub mod teleport;
