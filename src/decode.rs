@@ -147,7 +147,7 @@ pub fn decode_native<'a>(
 pub fn each(format: Format, record: &[u8], record_hash: &[u8; 32], show: &mut dyn FnMut(Found<'_>)) {
     let mut decoding =
         Decoding { record, record_hash, piece: 0..0, hash: *record_hash, index: 0, started: false, show };
-    if format == Format::Native || (format == Format::Auto && native::is_broken(record)) {
+    if format == Format::Native {
         decoding.native(record, 0..record.len());
         return;
     }
@@ -179,6 +179,10 @@ struct Decoding<'r, 'v> {
 impl Decoding<'_, '_> {
     fn leaf(&mut self, leaf: Leaf<'_>) {
         match leaf.content {
+            // What was meant to be a record of our own is best explained by its own reader.
+            Content::Broken(_) if leaf.piece.len() == self.record.len() && native::is_meant(self.record) => {
+                self.native(self.record, leaf.piece);
+            }
             Content::Broken(rejection) => self.tell(Verdict::Rejected(&rejection, None), leaf.piece),
             Content::Empty => self.tell(Verdict::Skipped("an envelope with nothing inside"), leaf.piece),
             Content::Record { text, owner: Owner::Native, .. } => self.native(text.as_bytes(), leaf.piece),

@@ -8,7 +8,6 @@ mod plain;
 
 use std::borrow::Cow;
 
-use super::json::Json;
 use super::{DEPTH_MAX, TEXT_BYTES_MAX};
 use crate::event::{Action, Event, Outcome, Rejection, Text, time};
 
@@ -94,10 +93,10 @@ pub fn decode_plain<'a>(bytes: &'a [u8], event: &mut Event<'a>) -> Option<Result
     is_native.then(|| record.event(event))
 }
 
-/// Whether a record that is no JSON at all was meant to be in this format: its reader then says best what is wrong.
-pub fn is_broken(bytes: &[u8]) -> bool {
+/// Whether a record that cannot be read was meant to be in this format.
+pub fn is_meant(bytes: &[u8]) -> bool {
     let names = |key: &[u8]| memchr::memmem::find(bytes, key).is_some();
-    names(b"\"event_time\"") && names(b"\"action\"") && Json::parse(bytes).is_err()
+    names(b"\"event_time\"") && names(b"\"action\"")
 }
 
 impl<'a> Record<'a> {

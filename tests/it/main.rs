@@ -6,6 +6,7 @@ mod cases;
 mod cli;
 mod decode;
 mod detect;
+mod envelopes;
 mod harness;
 mod kafka;
 mod kafka_broker;
