@@ -36,9 +36,7 @@ impl<'a> Iterator for Values<'a> {
     /// The next value; `None` at the end of the text. After an error nothing is said about what follows: see
     /// [`Values::skip_line`].
     fn next(&mut self) -> Option<Self::Item> {
-        if self.blanks().is_none() {
-            return None;
-        }
+        self.blanks()?;
         self.depth = 0;
         self.members.clear();
         self.items.clear();
