@@ -58,6 +58,8 @@ pub struct Leaf<'t> {
 pub enum Content<'t> {
     /// A record, and the text it was parsed from.
     Record { record: &'t Json<'t>, text: &'t str, owner: Owner },
+    /// The whole record is neither JSON nor a line that is known.
+    Unreadable(Rejection),
     /// Something that is no record that is known.
     Broken(Rejection),
     /// An envelope with nothing inside.
@@ -107,10 +109,10 @@ pub fn open(bytes: &[u8], format: Format, show: &mut dyn FnMut(Leaf<'_>)) {
             if opener.knows(&record, 0) {
                 opener.peel(&record, &place, 0);
             } else {
-                opener.tell(Content::Broken(broken), piece);
+                opener.tell(Content::Unreadable(broken), piece);
             }
         }
-        Err(_) => opener.tell(Content::Broken(broken), piece),
+        Err(_) => opener.tell(Content::Unreadable(broken), piece),
     }
 }
 
