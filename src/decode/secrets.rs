@@ -20,6 +20,7 @@ mod jwt;
 pub mod key;
 mod names;
 mod prefixes;
+pub mod pseudonyms;
 mod quotes;
 mod runs;
 mod text;

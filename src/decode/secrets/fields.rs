@@ -37,6 +37,8 @@ struct Named {
     separator: u8,
     /// Whether the name is written in capitals, as its neighbours then are.
     capital: bool,
+    /// Whether every member of an object so named is a secret, like cookies by their own names.
+    all: bool,
     depth: u32,
 }
 
@@ -101,8 +103,14 @@ impl<'a> Fields<'a> {
 
     /// `name: value`, `"name": value`, `name=value`.
     fn field(&mut self, name: Range<usize>, quote: Option<Quote>, separator: u8, at: usize) {
-        let Some(kind) = names::kind(&self.bytes[name.clone()]) else { return };
         let start = quotes::blanks(self.bytes, at);
+        let capital = self.byte(name.end - 1).is_some_and(|last| last.is_ascii_uppercase());
+        let is_object = self.byte(start) == Some(b'{');
+        // Nearly every object named like a token has ids only, and any closer look would cost more than all the rest.
+        if is_object && !self.has_values(capital) && !names::may_be_cookie(&self.bytes[name.clone()]) {
+            return;
+        }
+        let Some(kind) = names::kind(&self.bytes[name.clone()]) else { return };
         let json = match quote {
             Some(Quote::Double(depth)) if separator == b':' => Some(depth),
             _ => None,
@@ -117,8 +125,28 @@ impl<'a> Fields<'a> {
         {
             return;
         }
-        let capital = self.bytes[name].last().is_some_and(u8::is_ascii_uppercase);
-        self.value(start, Named { kind, json, separator, capital, depth: 0 });
+        if !is_object && self.is_stated_hash(&name) {
+            return;
+        }
+        let all = kind == Kind::Cookie;
+        self.value(start, Named { kind, json, separator, capital, all, depth: 0 });
+    }
+
+    /// Whether the members beside this one say that it is a hash of a token (OAuth Event Types 1.0, section 2: the subject of
+    /// a revoked token).
+    fn is_stated_hash(&self, name: &Range<usize>) -> bool {
+        const NEAR: usize = 512;
+        if !self.bytes[name.clone()].eq_ignore_ascii_case(b"token") {
+            return false;
+        }
+        let from = name.start.saturating_sub(NEAR);
+        let to = self.bytes.len().min(name.end + NEAR);
+        let start = memchr::memrchr(b'{', &self.bytes[from..name.start]).map_or(from, |at| from + at);
+        let end = memchr::memchr(b'}', &self.bytes[name.end..to]).map_or(to, |at| name.end + at);
+        let object = &self.bytes[start..end];
+        let stated = b"token_identifier_alg";
+        let value = memchr::memmem::find(object, stated).map(|at| &object[at + stated.len()..]);
+        value.is_some_and(|value| memchr::memmem::find(&value[..value.len().min(16)], b"hash_").is_some())
     }
 
     /// Whether a quote behind name and separator ends the text they stand in, as in `"enter password:"`.
@@ -220,7 +248,7 @@ impl<'a> Fields<'a> {
         let is_secret = !text::is_blank_or_mask(value)
             && match (kind, manner) {
                 (Kind::Password, Manner::Quoted | Manner::Assigned) => true,
-                (Kind::Code, _) => value.len() >= 10 && text::looks_random(value),
+                (Kind::Code, _) => is_code(value),
                 (_, Manner::Quoted | Manner::Assigned) => !text::is_short_word(value),
                 (_, Manner::Prose) => value.len() >= 6 && text::is_no_prose(value),
             };
@@ -246,8 +274,7 @@ impl<'a> Fields<'a> {
     }
 
     fn object(&mut self, at: usize, named: Named) -> Option<usize> {
-        // Nearly every object named like a token has ids only, and a walk through it would cost more than all the rest.
-        if named.kind != Kind::Cookie && !self.has_values(named.capital) {
+        if !named.all && !self.has_values(named.capital) {
             return None;
         }
         self.members(at + 1, deeper(named)?)
@@ -268,7 +295,7 @@ impl<'a> Fields<'a> {
                     let after = quotes::blanks(self.bytes, after);
                     let (b':', after) = quotes::separator(self.bytes, after)? else { return None };
                     let after = quotes::blanks(self.bytes, after);
-                    let is_value = named.kind == Kind::Cookie || names::is_value(&self.bytes[key]);
+                    let is_value = named.all || names::is_value(&self.bytes[key]);
                     let named = Named { json: Some(depth), ..named };
                     at = if is_value { self.value(after, named)? } else { self.skip(after, named.depth)? };
                 }
@@ -291,7 +318,7 @@ impl<'a> Fields<'a> {
                 let key = key_end - length..key_end;
                 names::names_another(&self.bytes[key.clone()]).then_some(())?;
                 let kind = names::kind(&self.bytes[name])?;
-                let named = Named { kind, json: Some(depth), separator: b':', capital: false, depth: 0 };
+                let named = Named { kind, json: Some(depth), separator: b':', capital: false, all: false, depth: 0 };
                 if self.byte(at) == Some(b',') {
                     self.members(at, named);
                 }
@@ -381,6 +408,12 @@ impl<'a> Fields<'a> {
 
 fn deeper(named: Named) -> Option<Named> {
     (named.depth < DEPTH_MAX).then_some(Named { depth: named.depth + 1, ..named })
+}
+
+/// Whether this is an authorization code and not the number of an error or of a kind of event.
+fn is_code(value: &[u8]) -> bool {
+    let is_long = value.len() >= 16 || (value.len() >= 10 && value.iter().any(u8::is_ascii_lowercase));
+    is_long && text::looks_random(value)
 }
 
 /// How long an unquoted value is.

@@ -22,10 +22,15 @@ const STARTS: [&[u8]; 6] = [b"eyJ", b"eyA", b"ewo", b"ew0", b"W3s", b"W3t"];
 /// Shorter JSON holds no secret worth hiding twice.
 const JSON_LEAST: usize = 32;
 
+/// Whether JSON in base64 may start here: a quick look.
+pub fn may_start(bytes: &[u8], at: usize) -> bool {
+    matches!(bytes.get(at..at + 2), Some([b'e', b'y' | b'w'] | [b'W', b'3']))
+}
+
 /// What starts at `at`: a JWT or other JSON in base64.
 pub fn find(bytes: &[u8], at: usize) -> Option<Encoded> {
     let rest = bytes.get(at..)?;
-    if !STARTS.iter().any(|start| rest.starts_with(start)) {
+    if !may_start(bytes, at) || !STARTS.iter().any(|start| rest.starts_with(start)) {
         return None;
     }
     let part = |from: usize| {

@@ -118,9 +118,14 @@ fn is_other(name: &[u8]) -> bool {
         "clientrequesttoken",
         "idempotencytoken",
     ];
-    const MARKS: [&str; 5] = ["hashed", "hmac", "fingerprint", "public", "masked"];
+    const MARKS: [&str; 6] = ["hashed", "hmac", "fingerprint", "public", "masked", "ageof"];
     PLACES.iter().any(|place| name.ends_with(place.as_bytes()))
         || MARKS.iter().any(|mark| memchr::memmem::find(name, mark.as_bytes()).is_some())
+}
+
+/// Whether this may be a name of [`Kind::Cookie`]: a quick look.
+pub fn may_be_cookie(name: &[u8]) -> bool {
+    name.iter().rev().take(3).any(|letter| b"iI".contains(letter))
 }
 
 /// Whether a field of this name says what another field of the same object holds: `{"name": …, "value": …}`.
@@ -146,7 +151,7 @@ pub fn names_another(name: &[u8]) -> bool {
 
 /// Whether a field of this name holds what another one names: `value`, `newValue`, `multi_value`, `values`.
 pub fn is_value(name: &[u8]) -> bool {
-    let name = name.strip_suffix(b"s").unwrap_or(name);
+    let name = name.strip_suffix(b"s").or(name.strip_suffix(b"S")).unwrap_or(name);
     let at = name.len().saturating_sub(5);
     name[at..].eq_ignore_ascii_case(b"value")
 }
@@ -224,6 +229,7 @@ mod tests {
 
     #[test]
     fn pairs() {
+        assert!(may_be_cookie(b"Cookies") && may_be_cookie(b"cookie") && !may_be_cookie(b"token"));
         assert!(names_another(b"Name") && names_another(b"displayName") && !names_another(b"grant"));
         assert!(
             is_value(b"value")

@@ -135,10 +135,26 @@ static STARTS: [u8; 257] = {
     starts
 };
 
+/// Which second bytes follow each first byte in some prefix, as bits: most words are told from a prefix by two bytes.
+static SECONDS: [[u64; 4]; 256] = {
+    let mut seconds = [[0; 4]; 256];
+    let mut at = 0;
+    while at < PREFIXES.len() {
+        let start = PREFIXES[at].start.as_bytes();
+        seconds[start[0] as usize][start[1] as usize / 64] |= 1 << (start[1] % 64);
+        at += 1;
+    }
+    seconds
+};
+
 /// The secret whose prefix stands at `at`, as a range of `bytes`. The run of letters it stands in starts at `run`.
 pub fn find(bytes: &[u8], run: usize, at: usize) -> Option<Range<usize>> {
     let rest = bytes.get(at..)?;
-    let first = usize::from(*rest.first()?);
+    let [first, second, ..] = *rest else { return None };
+    let first = usize::from(first);
+    if SECONDS[first][usize::from(second / 64)] & (1 << (second % 64)) == 0 {
+        return None;
+    }
     let kinds = PREFIXES.get(usize::from(STARTS[first])..usize::from(STARTS[first + 1]))?;
     kinds.iter().find_map(|kind| kind.matches(bytes, rest, run, at))
 }

@@ -20,14 +20,14 @@ const fn eight(byte: u8) -> u64 {
     u64::from_le_bytes([byte; BLOCK])
 }
 
-/// The bytes of eight that are neither letters of [`is_letter`] nor commas, which spare a comparison: zero if there is none.
+/// The bytes of eight that are no letters of [`is_letter`], or that are `+`, which few runs need: zero if there is none.
 fn others(block: &[u8; BLOCK]) -> u64 {
     const HIGH: u64 = eight(0x80);
     let word = u64::from_le_bytes(*block);
     let low = word & !HIGH;
     // The high bit of each byte of the result: whether its lower seven bits lie between first and last.
     let between = |low: u64, first: u8, last: u8| (low + eight(0x80 - first)) & !(low + eight(0x7f - last));
-    let letters = between(low | eight(0x20), b'a', b'z') | between(low, b'+', b'9') | between(low, b'_', b'_');
+    let letters = between(low | eight(0x20), b'a', b'z') | between(low, b'-', b'9') | between(low, b'_', b'_');
     !(letters & !word) & HIGH
 }
 
@@ -93,15 +93,17 @@ fn two_blocks(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// Looks at the run around `at`, and gives its end.
+/// Looks at the run of letters around two blocks, of which the second starts at `at`, and gives its end.
 fn look(bytes: &[u8], at: usize, found: &mut impl FnMut(Run)) -> usize {
-    let (left, right) = bytes.split_at(at);
-    let start = at - left.iter().rev().take_while(|b| is_letter(**b)).count();
-    let end = at + right.iter().take_while(|b| is_letter(**b)).count();
+    let (start, end) = (at.saturating_sub(BLOCK), at + BLOCK);
+    let left = bytes.get(..start).unwrap_or_default();
+    let right = bytes.get(end..).unwrap_or_default();
+    let start = start - left.iter().rev().take_while(|b| is_letter(**b)).count();
+    let end = end + right.iter().take_while(|b| is_letter(**b)).count();
     if end - start >= RUN_LEAST {
         examine(bytes, start, end, found);
     }
-    end.max(at + BLOCK)
+    end
 }
 
 /// Looks for secrets at every place in a run where one may start.
@@ -113,14 +115,14 @@ fn examine(bytes: &[u8], start: usize, end: usize, found: &mut impl FnMut(Run)) 
         let starts_here = at == first || !bytes[at - 1].is_ascii_alphanumeric();
         let secret = if starts_here { prefixes::find(bytes, first, at) } else { None };
         // JSON in base64 is known anywhere: what stands before it may be anything.
-        let encoded = if secret.is_none() && matches!(bytes[at], b'e' | b'W') { jwt::find(bytes, at) } else { None };
+        let encoded = if secret.is_none() { jwt::find(bytes, at) } else { None };
         let (range, run) = match (secret, encoded) {
             (Some(range), _) | (None, Some(Encoded::Token(range))) => (range.clone(), Run::Secret(range)),
             (None, Some(Encoded::SecurityEvent(range, inside) | Encoded::Json(range, inside))) => {
                 (range.clone(), Run::Wrapped(range, inside))
             }
             (None, None) => {
-                at += 1;
+                at = next_start(bytes, at, end);
                 continue;
             }
         };
@@ -131,6 +133,17 @@ fn examine(bytes: &[u8], start: usize, end: usize, found: &mut impl FnMut(Run)) 
     if nothing {
         odd(bytes, first, end, found);
     }
+}
+
+/// The next place behind `at` where a secret may start: behind a mark, or where JSON in base64 may.
+fn next_start(bytes: &[u8], at: usize, end: usize) -> usize {
+    let starts = |two: &[u8]| match two {
+        [before, _] if !before.is_ascii_alphanumeric() => true,
+        [_, letter] => matches!(letter, b'e' | b'W'),
+        _ => false,
+    };
+    let rest = bytes.get(at..end).unwrap_or_default();
+    rest.windows(2).position(starts).map_or(end, |place| at + place + 1)
 }
 
 /// Secrets without a prefix that are known by their shape.
@@ -188,7 +201,7 @@ mod tests {
     #[test]
     fn blocks_are_told_apart_byte_by_byte() {
         for byte in 0..=u8::MAX {
-            let expected = is_letter(byte) || byte == b',';
+            let expected = is_letter(byte) && byte != b'+';
             for place in 0..BLOCK {
                 let mut block = *b"aZ09_-./";
                 block[place] = byte;
