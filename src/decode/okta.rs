@@ -67,6 +67,11 @@ fn meaning(name: &str, grant: Option<&str>) -> Option<(Action, About)> {
     Some(meaning)
 }
 
+/// What was done, where only the name is known.
+pub fn action(name: &str) -> Option<Action> {
+    meaning(name, None).map(|(action, _)| action)
+}
+
 fn issue_or_refresh(grant: Option<&str>) -> Action {
     if grant == Some("refresh_token") { Action::Refresh } else { Action::Issue }
 }
