@@ -9,8 +9,10 @@ mod detector_docs;
 mod detectors;
 mod explain;
 mod findings;
+mod fingerprint;
 mod generate;
 mod ingest;
+mod key;
 mod maintain;
 mod policy;
 mod progress;
@@ -91,6 +93,8 @@ enum Command {
     Detectors(detectors::Args),
     /// What the policy says, whom it concerns, and what another one would change
     Policy(policy::Args),
+    /// What stands for a secret in the lake, read from standard input: to look for a token that leaked
+    Fingerprint(fingerprint::Args),
     /// How far each source was read, and what the lake holds
     Status(status::Args),
     /// Compact files and write checkpoints
@@ -118,6 +122,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Findings(args) => findings::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await,
+            Command::Fingerprint(args) => fingerprint::run(&args, &global),
             Command::Status(args) => status::run(args, &global).await,
             Command::Maintain(args) => maintain::run(args, &global).await,
             Command::Generate(args) => generate::run(args, &global),

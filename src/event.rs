@@ -201,7 +201,7 @@ impl<'a> Event<'a> {
 }
 
 /// E-mail-like ids are compared without case: providers disagree about it for one and the same person.
-fn lower_email(id: &mut Text<'_>) {
+pub fn lower_email(id: &mut Text<'_>) {
     let is_email = |t: &str| {
         t.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
     };

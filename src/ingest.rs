@@ -6,6 +6,8 @@
 
 mod buffer;
 mod decoding;
+pub mod key;
+pub mod protection;
 mod recent;
 
 use std::collections::HashSet;
@@ -24,7 +26,8 @@ use crate::decode::Format;
 use crate::lake::{Appended, Lake, LakeError, maintenance};
 use crate::source::{Polled, Source, SourceError, SourceId, Starts};
 use buffer::{Batch, Buffer};
-use decoding::Decoded;
+use decoding::{Decoded, Decoding};
+use protection::Protection;
 use recent::Recent;
 
 /// How to ingest.
@@ -33,6 +36,8 @@ pub struct Options {
     pub format: Format,
     /// Keep the original bytes of accepted records beside the columns (rejected ones always keep theirs).
     pub keep_raw: bool,
+    /// What is taken out of records before anything is stored.
+    pub protection: Arc<Protection>,
     /// A batch is committed when it has this many rows,
     pub rows_max: usize,
     /// or this many bytes of text,
@@ -48,6 +53,7 @@ impl Default for Options {
         Self {
             format: Format::Auto,
             keep_raw: true,
+            protection: Protection::passing(),
             rows_max: 65_536,
             bytes_max: 64 << 20,
             age_max: Duration::from_secs(2),
@@ -162,8 +168,12 @@ pub async fn run(
 fn step(polled: Polled, options: &Options) -> BoxFuture<'static, Result<Step, IngestError>> {
     match polled {
         Polled::Chunk(chunk) => {
-            let (format, keep_raw) = (options.format, options.keep_raw);
-            let decoding = tokio::task::spawn_blocking(move || decoding::decode(chunk, format, keep_raw));
+            let how = Decoding {
+                format: options.format,
+                keep_raw: options.keep_raw,
+                protection: options.protection.clone(),
+            };
+            let decoding = tokio::task::spawn_blocking(move || decoding::decode(chunk, &how));
             Box::pin(async move { Ok(Step::Decoded(Box::new(decoding.await?.map_err(LakeError::Encode)?))) })
         }
         Polled::Assigned(list) => Box::pin(async { Ok(Step::Assigned(list)) }),

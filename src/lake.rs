@@ -3,6 +3,7 @@
 //! Rows and positions go into one commit, so a crash can neither lose nor repeat a record. Delta, because DuckDB,
 //! Polars, Spark and Trino read it as it is. This module is the only one that knows the `deltalake` crate.
 
+pub mod keys;
 pub mod log;
 pub mod maintenance;
 pub mod scan;
@@ -38,6 +39,11 @@ pub enum LakeError {
     Delta { doing: String, cause: deltalake::DeltaTableError },
     #[error("the log of {0} cannot be read: {1}")]
     Log(String, String),
+    #[error(
+        "the secrets in the lake at {uri} are known by fingerprints of the key {theirs}, and this is the key {ours}: \
+         give the other one, or add --rotate-secret-key if this one replaces it from now on"
+    )]
+    Key { uri: String, theirs: String, ours: String },
     #[error("rows could not be encoded: {0}")]
     Encode(#[from] arrow::error::ArrowError),
     #[error("a data file could not be written: {0}")]

@@ -16,12 +16,12 @@ mod compile;
 mod conditions;
 mod duration;
 mod error;
-mod fields;
-mod glob;
+pub(crate) mod fields;
+pub(crate) mod glob;
 mod hash;
 mod keys;
 mod matching;
-mod parse;
+pub(crate) mod parse;
 pub mod spelling;
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,7 @@ use serde_json::{Map, Value as Json};
 
 pub use compile::Matched;
 pub use duration::{DURATION_MAX, format_duration, parse_duration};
-pub use error::{Mistake, PolicyError};
+pub use error::{Mistake, Mistakes, PolicyError};
 pub use keys::{Key, Kind};
 pub use matching::Match;
 pub use value::{Text, Value};

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::key::KeyArgs;
 use super::query::{quiet_pipe, table};
 use super::{Global, Output, ingest};
 use crate::decode::recognise::UNKNOWN;
@@ -48,10 +50,16 @@ const REASONS_MAX: usize = 5;
 /// Runs the command.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut file = FileSource::open(&[args.file], BTreeMap::new())?;
-    let mut report = Report::new(global.output);
+    // Without a key yet, fingerprints that nobody else can make will do: nothing is stored.
+    let protection = match args.key.known()? {
+        Some(keys) => Arc::new(Protection::new(&keys.current, false)),
+        None => Protection::passing(),
+    };
+    let mut report = Report::new(global.output, protection);
     loop {
         match file.next().await? {
-            Polled::Chunk(chunk) => {
+            Polled::Chunk(mut chunk) => {
+                report.protection.clean(&mut chunk);
                 if !report.chunk(&chunk, args.format)? {
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -75,11 +83,13 @@ struct Report {
     /// Rows of the table for people.
     table: Vec<Map<String, Value>>,
     summary: Summary,
+    protection: Arc<Protection>,
 }
 
 impl Report {
-    fn new(how: Output) -> Self {
-        Self { how, out: BufWriter::new(io::stdout()), rows: 0, table: Vec::new(), summary: Summary::default() }
+    fn new(how: Output, protection: Arc<Protection>) -> Self {
+        let (out, table) = (BufWriter::new(io::stdout()), Vec::new());
+        Self { how, out, rows: 0, table, summary: Summary::default(), protection }
     }
 
     /// Prints what became of each record; `false` when the reader has seen enough.
@@ -95,10 +105,19 @@ impl Report {
                 }
                 Body::Bytes(range) => {
                     let bytes = chunk.data[range.clone()].trim_ascii();
-                    let mut index = 0;
+                    let (mut index, protection) = (0, self.protection.clone());
                     decode::each(format, bytes, &decode::hash(bytes), &mut |found| {
+                        let rejection;
+                        let verdict = match found.verdict {
+                            Verdict::Rejected(stated, event) => {
+                                let kept = protection.rejected(&bytes[found.piece], &stated.0);
+                                rejection = Rejection(kept.reason.into_owned());
+                                Verdict::Rejected(&rejection, event)
+                            }
+                            verdict => verdict,
+                        };
                         if printed.is_ok() {
-                            printed = self.row(&found.verdict, index);
+                            printed = self.row(&verdict, index);
                         }
                         index += 1;
                     });

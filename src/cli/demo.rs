@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::key::ProtectionArgs;
 use super::{Global, detect, ingest};
 use crate::event::time;
 use crate::ingest::Options;
@@ -17,6 +18,8 @@ pub struct Args {
     /// Folder of sample records
     #[arg(long, default_value = "sample-data")]
     from: PathBuf,
+    #[command(flatten)]
+    protection: ProtectionArgs,
 }
 
 /// The moment the sample company is looked at: its findings depend on it, and not on when somebody tries the demo.
@@ -33,7 +36,8 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let lake = Lake::open_or_create(&global.lake).await?;
     let state = lake.events().refresh().await?;
     let mut source = FileSource::open(&files, state.positions.clone())?;
-    let summary = ingest::watched(&lake, &mut source, &Options::default(), global).await?;
+    let options = Options { protection: args.protection.protection(&lake).await?, ..Options::default() };
+    let summary = ingest::watched(&lake, &mut source, &options, global).await?;
     println!("Ingested {} into {}:", args.from.display(), global.lake);
     println!("  {}", super::progress::sentence(&summary));
     let mut global = global.clone();

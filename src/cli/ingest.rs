@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio::sync::watch;
 
+use super::key::ProtectionArgs;
 use super::progress;
 use super::{Global, Output};
 use crate::decode::Format;
@@ -51,6 +52,8 @@ pub struct Args {
     /// Keep the original bytes of accepted records beside the columns
     #[arg(long, env = "TOKENTRAIL_KEEP_RAW", default_value_t = true, action = clap::ArgAction::Set)]
     pub keep_raw: bool,
+    #[command(flatten)]
+    pub protection: ProtectionArgs,
     /// Commit after this many rows
     #[arg(long, default_value_t = Options::default().rows_max)]
     pub commit_rows: usize,
@@ -70,7 +73,7 @@ pub fn format_parser() -> impl TypedValueParser<Value = Format> {
 
 /// Runs the command.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let options = Options {
+    let mut options = Options {
         format: args.format,
         keep_raw: args.keep_raw,
         rows_max: args.commit_rows,
@@ -84,6 +87,9 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let kafka = if from_kafka { Some(kafka_options(&args)?) } else { None };
     let lake = Lake::open_or_create(&global.lake).await?;
+    if !args.discard {
+        options.protection = args.protection.protection(&lake).await?;
+    }
     let summary = match kafka {
         Some(kafka) => {
             let mut source = KafkaSource::open(kafka, positions(&lake)).await?;

@@ -1,10 +1,22 @@
-//! Google Workspace activities, as the Reports API gives them.
+//! Google Workspace activities, as the Reports API gives them or flattened to one event a record.
 //!
-//! Every record is kept as `other`.
+//! What events mean and which parameters they have is from the appendix of the Reports API reference: the pages "OAuth
+//! Token", "Login", "Mobile", "Admin: User Settings" and "Admin: Mobile Settings Audit Activity Events". The powerwash of
+//! the Chrome audit events is known from records only.
+//!
+//! - An activity may hold several events; each gives one, in their order.
+//! - Google logs no refresh and no token id: a grant is known by its user and client.
+//! - `authorize` of a connected device is a device code grant: such clients have no other.
+//! - An application-specific password is a token of its own (`ASP_ID`), so revoking it touches nothing else.
+//! - A wipe counts when it is asked for and again when it is done; cancelling it brings the device back.
+//! - Google disables accounts itself. A leaked password or a hijacked account is a compromise, the rest an offboarding.
+//! - A rooted phone (`DEVICE_COMPROMISED_EVENT`) is neither lost nor a leaked credential: other. So is the use of a token.
 
-use super::fields::Fields;
+use std::borrow::Cow;
+
+use super::fields::{Fields, outcome};
 use super::json::Json;
-use crate::event::{Action, Event, Rejection};
+use crate::event::{Action, Event, Rejection, Text, time};
 
 /// What a record must have.
 pub const SHAPE: &str = "id.applicationName, with events or a name";
@@ -19,8 +31,146 @@ pub fn is_mine(record: &Json<'_>) -> bool {
 /// # Errors
 /// No usable time.
 pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), Rejection> {
-    let mut fields = Fields::new(record);
-    let mut event = fields.event(&["id.time"], Action::Other);
-    event.source_event = fields.text("name");
-    fields.finish(event, out)
+    let events = if record.has("events") { record.get("events").items() } else { std::slice::from_ref(record) };
+    events.iter().try_for_each(|event| Activity { record, event }.decode(out))
 }
+
+/// One event, and the activity it stands in.
+struct Activity<'a> {
+    record: &'a Json<'a>,
+    event: &'a Json<'a>,
+}
+
+/// Parameters that name a device, the most particular first.
+const DEVICES: [&str; 5] = ["DEVICE_ID", "DIRECTORY_DEVICE_ID", "RESOURCE_ID", "SERIAL_NUMBER", "DEVICE_NAME"];
+
+impl<'a> Activity<'a> {
+    fn decode(&self, out: &mut Vec<Event<'a>>) -> Result<(), Rejection> {
+        let mut fields = Fields::new(self.record);
+        let application = self.record.at("id.applicationName").text().unwrap_or_default();
+        let name = self.event.get("name").text().unwrap_or_default();
+        let mut event = fields.event(&["id.time"], self.action(application, name));
+        event.outcome = outcome(!["_failure", "_FAILURE", "_failed"].iter().any(|end| name.ends_with(end)));
+        event.source_event = (!name.is_empty()).then(|| Cow::Owned(format!("{application}.{name}")));
+        if name.is_empty() {
+            fields.note("name: an event without one".to_owned());
+        }
+        if time::PLAUSIBLE.contains(&event.event_time) {
+            // The qualifier tells only activities of one moment apart; of a flattened activity each event is a record.
+            let id = fields.id("id.uniqueQualifier");
+            event.event_id = id.map(|id| Cow::Owned(format!("{}/{id}/{name}", event.event_time)));
+        }
+
+        let actor = fields.text("actor.email").or_else(|| fields.id("actor.profileId"));
+        let target = self.text(&mut fields, "USER_EMAIL").or_else(|| self.text(&mut fields, "affected_email_address"));
+        // What administrators do must not hit themselves for want of a target.
+        let is_done_to = application == "admin" && event.action != Action::Other;
+        if is_done_to && target.is_none() && !matches!(event.action, Action::DeviceLost | Action::DeviceRecovered) {
+            fields.note("USER_EMAIL: missing".to_owned());
+        }
+        event.subject_id = if is_done_to { target } else { target.or_else(|| actor.clone()) };
+        let is_other = |actor: &Cow<'_, str>| !event.subject_id.as_ref().is_some_and(|subject| same(subject, actor));
+        event.actor_id = actor.filter(is_other);
+        event.ip = fields.ip("ipAddress");
+        event.country = fields.text("networkInfo.regionCode");
+        event.asn = self.record.at("networkInfo.ipAsn").items().first().and_then(Json::integer);
+        match application {
+            "token" => self.token(&mut fields, &mut event),
+            "admin" | "mobile" | "chrome" => {
+                event.device_id = DEVICES.iter().find_map(|name| self.id(&mut fields, name));
+                match name {
+                    "REVOKE_3LO_TOKEN" => event.client_id = self.id(&mut fields, "APP_ID"),
+                    "REVOKE_ASP" => {
+                        event.token_id = self.id(&mut fields, "ASP_ID");
+                        event.token_kind = Some(Cow::Borrowed("other"));
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        fields.finish(event, out)
+    }
+
+    /// The grant of an application, and what it may do.
+    fn token(&self, fields: &mut Fields<'a>, event: &mut Event<'a>) {
+        event.client_id = self.text(fields, "client_id");
+        let kind = self.parameter("client_type").text().unwrap_or_default();
+        event.client_kind = match kind {
+            "WEB" => Some(Cow::Borrowed("web")),
+            "NATIVE_ANDROID" | "NATIVE_IOS" => Some(Cow::Borrowed("mobile")),
+            _ => None,
+        };
+        if event.action == Action::Issue && kind == "CONNECTED_DEVICE" {
+            event.grant_type = Some(Cow::Borrowed("device_code"));
+        }
+        event.scopes = fields.scopes_of("scope", self.parameter("scope"));
+        if event.scopes.is_empty() {
+            // Each scope with the product it belongs to.
+            let data = self.parameter("scope_data").items().iter();
+            let names = data.map(|item| item.get("parameter").item_where("name", "scope_name").get("value"));
+            event.scopes = names.filter_map(Json::cow).take(super::SCOPES_MAX).collect();
+        }
+    }
+
+    fn action(&self, application: &str, name: &str) -> Action {
+        let is_wipe = || matches!(self.parameter("ACTION_TYPE").text(), Some("DEVICE_WIPE" | "ACCOUNT_WIPE"));
+        match (application, name) {
+            ("token", "authorize") => Action::Issue,
+            ("token", "revoke") => Action::Revoke,
+            ("login", "logout") => Action::Logout,
+            ("login", "account_disabled_hijacked" | "account_disabled_password_leak") => Action::Compromise,
+            ("login", name) if name.starts_with("account_disabled_") => Action::Offboard,
+            ("admin", "SUSPEND_USER" | "DELETE_USER" | "ARCHIVE_USER") => Action::Offboard,
+            ("admin", "UNSUSPEND_USER" | "UNDELETE_USER" | "UNARCHIVE_USER") => Action::Reinstate,
+            ("admin", "REVOKE_3LO_TOKEN" | "REVOKE_3LO_DEVICE_TOKENS" | "RESET_SIGNIN_COOKIES" | "REVOKE_ASP") => {
+                Action::Revoke
+            }
+            ("admin", "ACTION_REQUESTED") if is_wipe() => Action::DeviceLost,
+            ("admin", "ACTION_REQUESTED") if self.parameter("ACTION_TYPE").text() == Some("REVOKE_TOKEN") => {
+                Action::Revoke
+            }
+            ("admin", "ACTION_CANCELLED") if is_wipe() => Action::DeviceRecovered,
+            ("admin", "MOBILE_DEVICE_WIPE" | "MOBILE_ACCOUNT_WIPE" | "COMPANY_OWNED_DEVICE_WIPED") => {
+                Action::DeviceLost
+            }
+            ("admin", "MOBILE_DEVICE_CANCEL_WIPE_THEN_APPROVE") => Action::DeviceRecovered,
+            ("mobile", "DEVICE_ACTION_EVENT")
+                if is_wipe() && self.parameter("ACTION_EXECUTION_STATUS").text() == Some("EXECUTED") =>
+            {
+                Action::DeviceLost
+            }
+            ("chrome", "CHROMEOS_POWERWASH_INITIATED") => Action::DeviceLost,
+            _ => Action::Other,
+        }
+    }
+
+    /// The value of a parameter: of a list of named values as Google writes it, or of an object as exports flatten it.
+    fn parameter(&self, name: &str) -> &'a Json<'a> {
+        const VALUES: [&str; 6] =
+            ["value", "multiValue", "intValue", "boolValue", "multiIntValue", "multiMessageValue"];
+        let parameters = self.event.get("parameters");
+        let flattened = parameters.get(name);
+        if !flattened.is_null() {
+            return flattened;
+        }
+        let found = parameters.item_where("name", name);
+        VALUES.iter().map(|key| found.get(key)).find(|value| !value.is_null()).unwrap_or(flattened)
+    }
+
+    fn text(&self, fields: &mut Fields<'a>, name: &str) -> Text<'a> {
+        fields.text_of(name, self.parameter(name))
+    }
+
+    fn id(&self, fields: &mut Fields<'a>, name: &str) -> Text<'a> {
+        fields.id_of(name, self.parameter(name))
+    }
+}
+
+/// Google writes one address in several cases.
+fn same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,16 @@ pub struct Origin<'a> {
     pub received_at: i64,
 }
 
+/// Which bytes of a record are kept beside its columns.
+#[derive(Clone, Copy, Debug)]
+pub enum Kept<'a> {
+    /// Those that lie in the chunk.
+    Itself,
+    /// Others in their place.
+    Instead(&'a [u8]),
+    Nothing,
+}
+
 /// The bytes that a row was decoded from: a record, its head if it is too long, or the part of it that is a record of its own.
 #[derive(Clone, Debug)]
 pub struct Original<'a> {
@@ -105,6 +115,16 @@ fn view(bytes: &[u8], place: usize) -> u128 {
     text << 32 | length as u128
 }
 
+/// The buffers that originals lie in.
+const CHUNK: u32 = 0;
+const OTHERS: u32 = 1;
+
+/// The view of bytes that lie at `place` of this buffer.
+fn view_in(buffer: u32, bytes: &[u8], place: usize) -> u128 {
+    let view = view(bytes, place);
+    if bytes.len() > INLINE_MAX { view | u128::from(buffer) << 64 } else { view }
+}
+
 /// A column of text under construction. Until the first value it is only a count: many columns stay without any.
 ///
 /// Text too long to lie in its view is copied to the column's own bytes: whoever reads a column in another order then
@@ -153,18 +173,20 @@ impl Views {
         }
     }
 
-    fn finish<T: ByteViewType>(mut self, shared: Option<&Buffer>) -> ArrayRef {
+    /// The column. Its views lie in the shared buffers, or in its own bytes if there are none.
+    fn finish<T: ByteViewType>(mut self, shared: &[Buffer]) -> ArrayRef {
         if self.views.is_empty() {
             return new_null_array(&T::DATA_TYPE, self.leading_nulls);
         }
-        let buffer = shared.cloned().unwrap_or_else(|| Buffer::from_vec(self.bytes));
+        let buffers = if shared.is_empty() { vec![Buffer::from_vec(self.bytes)] } else { shared.to_vec() };
         let (views, valid) = (ScalarBuffer::from(self.views), self.valid.finish());
-        // SAFETY: every view was made from a &str (for text) or slice that lies in it, in `bytes` or in the shared buffer.
-        Arc::new(unsafe { GenericByteViewArray::<T>::new_unchecked(views, vec![buffer], valid) })
+        // SAFETY: every view was made from a &str (for text) or slice that lies in it, in `bytes` or in one of the shared
+        // buffers, and names that buffer.
+        Arc::new(unsafe { GenericByteViewArray::<T>::new_unchecked(views, buffers, valid) })
     }
 
     fn text(self) -> ArrayRef {
-        self.finish::<StringViewType>(None)
+        self.finish::<StringViewType>(&[])
     }
 }
 
@@ -188,6 +210,8 @@ pub struct Encoder {
     record_hash: Views,
     raw: Views,
     raw_bytes: Views,
+    /// Originals that do not lie in the chunk.
+    others: Vec<u8>,
     reject_reason: Views,
     partitions: Vec<Partition>,
     identities: Vec<Option<Identity>>,
@@ -217,6 +241,7 @@ impl Encoder {
             record_hash: views(),
             raw: views(),
             raw_bytes: views(),
+            others: Vec::new(),
             reject_reason: views(),
             partitions: Vec::with_capacity(rows),
             identities: Vec::with_capacity(rows),
@@ -248,26 +273,27 @@ impl Encoder {
         }
         self.scope_valid.append(!event.scopes.is_empty());
         let identity = Identity::new(original.hash, original.index);
-        self.position(original, origin, index, self.keep_raw);
+        let kept = if self.keep_raw { Kept::Itself } else { Kept::Nothing };
+        self.position(original, kept, origin, index);
         self.reject_reason.push(None);
         self.partitions.push(Partition::of(event.action.class(), event.event_time));
         self.identities.push(Some(identity));
     }
 
     /// Adds what gave no event as the `index`th row of its record, and why.
-    pub fn rejected(&mut self, reason: &str, original: Original<'_>, origin: Origin<'_>, index: i32) {
+    pub fn rejected(&mut self, reason: &str, original: Original<'_>, kept: Kept<'_>, origin: Origin<'_>, index: i32) {
         self.texts.iter_mut().for_each(|column| column.push(None));
         for column in [&mut self.event_time, &mut self.issued_at, &mut self.expires_at, &mut self.asn] {
             column.push(None);
         }
         self.scope_valid.append(false);
-        self.position(original, origin, index, true);
+        self.position(original, kept, origin, index);
         self.reject_reason.push(Some(reason.as_bytes()));
         self.partitions.push(Partition::of(Class::Rejected, origin.received_at));
         self.identities.push(None);
     }
 
-    fn position(&mut self, original: Original<'_>, origin: Origin<'_>, index: i32, keep_raw: bool) {
+    fn position(&mut self, original: Original<'_>, kept: Kept<'_>, origin: Origin<'_>, index: i32) {
         self.scope_ends.push(self.scopes.views.len() as i32);
         self.received_at.push(origin.received_at);
         self.partition.push(origin.partition);
@@ -283,16 +309,24 @@ impl Encoder {
             }
         }
         self.record_hash.push(Some(&original.hash[..16]));
-        let bytes = &self.chunk[original.range.clone()];
-        let keep_raw = keep_raw && !bytes.is_empty();
-        let is_text = keep_raw && std::str::from_utf8(bytes).is_ok();
-        let place = |kept: bool| kept.then(|| view(bytes, original.range.start));
-        self.raw.push_view(place(is_text));
-        self.raw_bytes.push_view(place(keep_raw && !is_text));
+        let (bytes, buffer, place) = match kept {
+            Kept::Itself => (&self.chunk[original.range.clone()], CHUNK, original.range.start),
+            Kept::Instead(bytes) => {
+                let place = self.others.len();
+                self.others.extend_from_slice(bytes);
+                (bytes, OTHERS, place)
+            }
+            Kept::Nothing => ([].as_slice(), CHUNK, 0),
+        };
+        let is_text = std::str::from_utf8(bytes).is_ok();
+        let view = |kept: bool| (kept && !bytes.is_empty()).then(|| view_in(buffer, bytes, place));
+        self.raw.push_view(view(is_text));
+        self.raw_bytes.push_view(view(!is_text));
     }
 
     /// The rows, in the order they were added.
     pub fn finish(mut self) -> Result<Rows, ArrowError> {
+        let originals = [self.chunk, Buffer::from_vec(self.others)];
         let mut arrays: HashMap<&str, ArrayRef> =
             TEXTS.into_iter().zip(self.texts.into_iter().map(Views::text)).collect();
         let scopes = ListArray::try_new(
@@ -312,9 +346,9 @@ impl Encoder {
             ("partition", Arc::new(Int32Array::from(self.partition))),
             ("offset", Arc::new(Int64Array::from(self.offset))),
             ("record_index", Arc::new(Int32Array::from(self.record_index))),
-            ("record_hash", self.record_hash.finish::<BinaryViewType>(None)),
-            ("raw", self.raw.finish::<StringViewType>(Some(&self.chunk))),
-            ("raw_bytes", self.raw_bytes.finish::<BinaryViewType>(Some(&self.chunk))),
+            ("record_hash", self.record_hash.finish::<BinaryViewType>(&[])),
+            ("raw", self.raw.finish::<StringViewType>(&originals)),
+            ("raw_bytes", self.raw_bytes.finish::<BinaryViewType>(&originals)),
             ("reject_reason", self.reject_reason.text()),
         ]);
         let missing = |name: &str| ArrowError::SchemaError(format!("no values for column {name}"));
@@ -334,6 +368,25 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn originals_may_lie_in_either_buffer() {
+        let chunk = Buffer::from_vec(b"a record that lies in the chunk".to_vec());
+        let mut encoder = Encoder::new(chunk, 3, true);
+        let origin = Origin { topic: "t", partition: 0, offset: 0, received_at: 0 };
+        let original = || Original { range: 2..31, hash: &[0; 32], index: 0 };
+        for kept in [Kept::Itself, Kept::Instead(b"what is kept in its place"), Kept::Instead(b"short"), Kept::Nothing]
+        {
+            encoder.rejected("reason", original(), kept, origin, 0);
+        }
+        let rows = encoder.finish().unwrap();
+        let raw = arrow::compute::cast(rows.batch.column_by_name("raw").unwrap(), &DataType::Utf8).unwrap();
+        let raw: Vec<_> = arrow::array::AsArray::as_string::<i32>(&raw).iter().collect();
+        assert_eq!(
+            raw,
+            [Some("record that lies in the chunk"), Some("what is kept in its place"), Some("short"), None]
+        );
+    }
 
     #[test]
     fn views_are_those_of_arrow() {

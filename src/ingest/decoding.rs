@@ -1,13 +1,15 @@
 //! One chunk of records to rows, on whatever thread is free.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::buffer::Buffer;
 use arrow::error::ArrowError;
 
+use super::protection::Protection;
 use crate::decode::{self, Format, Verdict};
-use crate::event::encoder::{Encoder, Origin, Original, Rows};
+use crate::event::encoder::{Encoder, Kept, Origin, Original, Rows};
 use crate::event::{Action, Event};
 use crate::source::{self, Body, Chunk, SourceId};
 
@@ -30,12 +32,24 @@ pub struct Position {
     pub rows: Range<u32>,
 }
 
-/// Decodes every record; what cannot be decoded becomes a rejected row.
-pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, ArrowError> {
+/// How to make rows of records.
+#[derive(Clone, Debug)]
+pub struct Decoding {
+    pub format: Format,
+    pub keep_raw: bool,
+    pub protection: Arc<Protection>,
+}
+
+/// Decodes every record; what cannot be decoded becomes a rejected row. Secrets are taken out before anything is read.
+pub fn decode(mut chunk: Chunk, how: &Decoding) -> Result<Decoded, ArrowError> {
+    how.protection.clean(&mut chunk);
     let Chunk { data, records, sources, marks } = chunk;
     let bytes = data.len();
     let data = Buffer::from_vec(data);
-    let mut encoder = Encoder::new(data.clone(), records.len(), keep_raw);
+    // Under pseudonyms no original is kept.
+    let keep_raw = how.keep_raw && how.protection.pseudonyms().is_none();
+    let encoder = Encoder::new(data.clone(), records.len(), keep_raw);
+    let mut rows = RowsOf { encoder, data: &data, keep_raw, protection: &how.protection };
     let mut positions = Vec::with_capacity(records.len());
     let mut event = Event::new(0, Action::Other);
     for record in &records {
@@ -46,7 +60,7 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
             offset: record.offset,
             received_at: record.received_at,
         };
-        let before = encoder.len();
+        let before = rows.encoder.len();
         match &record.body {
             Body::Skip => {}
             Body::Bytes(range) => {
@@ -54,49 +68,85 @@ pub fn decode(chunk: Chunk, format: Format, keep_raw: bool) -> Result<Decoded, A
                 let record = &data[range.clone()];
                 let hash = decode::hash(record);
                 let original = Original { range: range.clone(), hash: &hash, index: 0 };
-                match decode::decode_native(format, record, &hash, &mut event) {
-                    Some(Ok(())) => encoder.event(&event, original, origin, 0),
-                    Some(Err(rejection)) => encoder.rejected(&rejection.0, original, origin, 0),
-                    None => explode(format, record, original, origin, &mut encoder, keep_raw),
+                match decode::decode_native(how.format, record, &hash, &mut event) {
+                    Some(Ok(())) => rows.event(&mut event, original, origin, 0),
+                    Some(Err(rejection)) => rows.rejected(&rejection.0, original, origin, 0),
+                    None => rows.explode(how.format, record, original, origin),
                 }
             }
             Body::Oversized { head, hash, length } => {
                 let reason = source::oversized(head.len(), hash, *length);
-                encoder.rejected(&reason, Original { range: head.clone(), hash, index: 0 }, origin, 0);
+                let kept = if rows.protection.pseudonyms().is_some() { Kept::Nothing } else { Kept::Itself };
+                let original = Original { range: head.clone(), hash, index: 0 };
+                rows.encoder.rejected(&reason, original, kept, origin, 0);
             }
         }
-        let rows = before as u32..encoder.len() as u32;
+        let rows = before as u32..rows.encoder.len() as u32;
         positions.push(Position { source: record.source, offset: record.offset, rows });
     }
-    Ok(Decoded { rows: encoder.finish()?, sources, positions, marks, bytes })
+    Ok(Decoded { rows: rows.encoder.finish()?, sources, positions, marks, bytes })
 }
 
-/// Adds a row for everything that is in a record. Bytes that several rows were decoded from stand with the first that keeps
-/// them: a page of a thousand records in one text is not kept a thousand times.
-fn explode(
-    format: Format,
-    record: &[u8],
-    whole: Original<'_>,
-    origin: Origin<'_>,
-    encoder: &mut Encoder,
+/// The rows of a chunk under construction.
+struct RowsOf<'a> {
+    encoder: Encoder,
+    data: &'a [u8],
     keep_raw: bool,
-) {
-    let (mut index, mut kept) = (0, None);
-    decode::each(format, record, whole.hash, &mut |found| {
-        let mut range = whole.range.start + found.piece.start..whole.range.start + found.piece.end;
-        if kept.as_ref() == Some(&range) {
-            range.end = range.start;
-        } else if keep_raw || matches!(found.verdict, Verdict::Rejected(..)) {
-            kept = Some(range.clone());
+    protection: &'a Protection,
+}
+
+impl RowsOf<'_> {
+    fn event(&mut self, event: &mut Event<'_>, original: Original<'_>, origin: Origin<'_>, index: i32) {
+        match self.protection.pseudonyms() {
+            None => self.encoder.event(event, original, origin, index),
+            Some(pseudonyms) => {
+                let hash = pseudonyms.of_hash(original.hash);
+                pseudonyms.apply(event, &hash);
+                self.encoder.event(event, Original { hash: &hash, ..original }, origin, index);
+            }
         }
-        let original = Original { range, hash: found.hash, index: found.index };
-        match found.verdict {
-            Verdict::Event(event) => encoder.event(event, original, origin, index),
-            Verdict::Rejected(rejection, _) => encoder.rejected(&rejection.0, original, origin, index),
-            Verdict::Skipped(_) => return,
+    }
+
+    fn rejected(&mut self, reason: &str, original: Original<'_>, origin: Origin<'_>, index: i32) {
+        let piece = &self.data[original.range.clone()];
+        let found = self.protection.rejected(piece, reason);
+        let kept = match &found.record {
+            Cow::Borrowed(record) if record.len() == piece.len() => Kept::Itself,
+            record => Kept::Instead(record),
+        };
+        match self.protection.pseudonyms() {
+            None => self.encoder.rejected(&found.reason, original, kept, origin, index),
+            Some(pseudonyms) => {
+                let hash = pseudonyms.of_hash(original.hash);
+                self.encoder.rejected(&found.reason, Original { hash: &hash, ..original }, kept, origin, index);
+            }
         }
-        index += 1;
-    });
+    }
+
+    /// Adds a row for everything that is in a record. Bytes that several rows were decoded from stand with the first that
+    /// keeps them: a page of a thousand records in one text is not kept a thousand times.
+    fn explode(&mut self, format: Format, record: &[u8], whole: Original<'_>, origin: Origin<'_>) {
+        let (mut index, mut kept) = (0, None);
+        decode::each(format, record, whole.hash, &mut |found| {
+            let mut range = whole.range.start + found.piece.start..whole.range.start + found.piece.end;
+            if kept.as_ref() == Some(&range) {
+                range.end = range.start;
+            } else if self.keep_raw || matches!(found.verdict, Verdict::Rejected(..)) {
+                kept = Some(range.clone());
+            }
+            let original = Original { range, hash: found.hash, index: found.index };
+            match found.verdict {
+                // Only names are changed, and only if that is wanted.
+                Verdict::Event(event) if self.protection.pseudonyms().is_some() => {
+                    self.event(&mut event.clone(), original, origin, index);
+                }
+                Verdict::Event(event) => self.encoder.event(event, original, origin, index),
+                Verdict::Rejected(rejection, _) => self.rejected(&rejection.0, original, origin, index),
+                Verdict::Skipped(_) => return,
+            }
+            index += 1;
+        });
+    }
 }
 
 /// A record without the blanks around it, so that its hash does not depend on line endings.

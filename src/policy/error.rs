@@ -1,15 +1,26 @@
-//! What can be wrong with a policy, told so that it can be put right without opening the documentation.
+//! What can be wrong with a policy, or another file that people write, told so that it can be put right without opening the
+//! documentation.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Something wrong in a policy file, and where.
+/// Something wrong in a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// From 1.
     pub line: usize,
     /// What is wrong and, where it can be guessed, what was meant.
     pub message: String,
+}
+
+/// Everything wrong in a file; displayed as `FILE:LINE: MESSAGE`, one line for each mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Located(file_name, mistakes))]
+pub struct Mistakes {
+    /// As it was given.
+    pub file_name: String,
+    /// By line; at least one.
+    pub mistakes: Vec<Mistake>,
 }
 
 /// Why there is no policy.

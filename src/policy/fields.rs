@@ -81,7 +81,7 @@ impl Reader<'_> {
     }
 
     /// Text with something in it.
-    pub(super) fn text(&mut self, name: &str, node: &Node, place: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &str, node: &Node, place: &str) -> Option<String> {
         match node.get_ref() {
             DeValue::String(text) if !text.trim().is_empty() => Some(text.as_ref().to_owned()),
             DeValue::String(_) => self.must_be(name, node, place, "text", "empty"),
@@ -117,7 +117,7 @@ impl Reader<'_> {
     }
 
     /// Says what `name` must be, and what it is.
-    pub(super) fn must_be<T>(&mut self, name: &str, node: &Node, place: &str, wanted: &str, not: &str) -> Option<T> {
+    pub(crate) fn must_be<T>(&mut self, name: &str, node: &Node, place: &str, wanted: &str, not: &str) -> Option<T> {
         self.mistake(node.span(), format!("\"{}\" in {place} must be {wanted}, not {not}", clip(name)));
         None
     }
@@ -125,7 +125,7 @@ impl Reader<'_> {
 
 const UNTIL: &str = "a date or an RFC 3339 time with offset, such as \"2026-12-31\" or \"2026-12-31T18:00:00Z\"";
 
-pub(super) fn integer(number: &DeInteger) -> Option<i64> {
+pub(crate) fn integer(number: &DeInteger) -> Option<i64> {
     i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
@@ -138,7 +138,7 @@ fn number(value: &DeValue) -> Option<f64> {
 }
 
 /// What was written, in words.
-pub(super) fn describe(value: &DeValue) -> &'static str {
+pub(crate) fn describe(value: &DeValue) -> &'static str {
     match value {
         DeValue::String(_) => "text",
         DeValue::Integer(_) => "a whole number",

@@ -1,4 +1,6 @@
 //! Policy text into values, section by section. Reading goes on after a mistake, so that one run shows them all.
+//!
+//! [`read`] and [`Reader`] serve every file that people write in TOML: the mappings of sources are read by them too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -13,7 +15,7 @@ use super::value::Value;
 use super::{BreakGlass, Exception, Mistake, Rule};
 
 /// A value with its place in the text.
-pub(super) type Node<'t> = toml::Spanned<DeValue<'t>>;
+pub(crate) type Node<'t> = toml::Spanned<DeValue<'t>>;
 
 /// What a policy file says.
 #[derive(Default)]
@@ -32,16 +34,27 @@ const MATCHES_MAX: usize = 100;
 
 /// Reads a policy; on mistakes gives all of them, by line.
 pub(super) fn parse(file_name: &str, text: &str) -> Result<Parts, Vec<Mistake>> {
+    read(file_name, text, Reader::document)
+}
+
+/// Reads TOML by `document`; on mistakes gives all of them, by line.
+pub(crate) fn read<T>(
+    file_name: &str,
+    text: &str,
+    document: impl FnOnce(&mut Reader<'_>, &DeTable) -> T,
+) -> Result<T, Vec<Mistake>> {
     let mut reader = Reader::new(file_name, text);
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         reader.mistake(error.span().unwrap_or(text.len()..text.len()), error.message().to_owned());
     }
     // What is recovered from broken text is a guess; judging it would report mistakes nobody made.
-    let parts = if errors.is_empty() { reader.document(root.get_ref()) } else { Parts::default() };
+    let read = errors.is_empty().then(|| document(&mut reader, root.get_ref()));
     let mut mistakes = std::mem::take(&mut reader.mistakes);
-    if mistakes.is_empty() {
-        return Ok(parts);
+    if let Some(read) = read
+        && mistakes.is_empty()
+    {
+        return Ok(read);
     }
     mistakes.sort_by_key(|mistake| mistake.line);
     mistakes.dedup();
@@ -52,7 +65,7 @@ pub(super) fn parse(file_name: &str, text: &str) -> Result<Parts, Vec<Mistake>> 
 }
 
 /// Where lines start, and what was wrong so far.
-pub(super) struct Reader<'t> {
+pub(crate) struct Reader<'t> {
     file_name: &'t str,
     line_starts: Vec<usize>,
     mistakes: Vec<Mistake>,
@@ -66,11 +79,11 @@ impl<'t> Reader<'t> {
     }
 
     /// The line, from 1, of a place in the text.
-    pub(super) fn line(&self, span: &Range<usize>) -> usize {
+    pub(crate) fn line(&self, span: &Range<usize>) -> usize {
         self.line_starts.partition_point(|start| *start <= span.start)
     }
 
-    pub(super) fn mistake(&mut self, span: Range<usize>, message: String) {
+    pub(crate) fn mistake(&mut self, span: Range<usize>, message: String) {
         if self.mistakes.len() < MISTAKES_MAX {
             self.mistakes.push(Mistake { line: self.line(&span), message });
         } else {
@@ -79,7 +92,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Says that `name` is not among the `known`, and which of them is nearest.
-    pub(super) fn unknown<'k>(
+    pub(crate) fn unknown<'k>(
         &mut self,
         span: Range<usize>,
         what: &str,
@@ -127,7 +140,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The tables of `[[name]]`.
-    fn tables<'n>(&mut self, name: &str, node: &'n Node) -> Vec<(&'n DeTable<'n>, Range<usize>)> {
+    pub(crate) fn tables<'n>(&mut self, name: &str, node: &'n Node) -> Vec<(&'n DeTable<'n>, Range<usize>)> {
         let DeValue::Array(items) = node.get_ref() else {
             self.mistake(node.span(), format!("\"{name}\" is a list of tables; write [[{name}]]"));
             return Vec::new();
@@ -230,7 +243,8 @@ impl<'t> Reader<'t> {
         Some(BreakGlass { line: self.line(&node.span()), matches, max_age })
     }
 
-    fn require(&mut self, table: &DeTable, required: &[&str], span: &Range<usize>, place: &str) {
+    /// Says which of the `required` keys a table lacks.
+    pub(crate) fn require(&mut self, table: &DeTable, required: &[&str], span: &Range<usize>, place: &str) {
         let present: BTreeSet<&str> = table.keys().map(|key| key.get_ref().as_ref()).collect();
         for name in required.iter().filter(|name| !present.contains(*name)) {
             self.mistake(span.clone(), format!("{place} lacks \"{name}\""));

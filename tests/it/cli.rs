@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::harness::{TempLake, ingest_files, record, rows, tokentrail};
+use crate::harness::{TempLake, ingest_files, program, record, rows, tokentrail};
 
 fn lines(range: std::ops::Range<u64>) -> Vec<u8> {
     range.flat_map(|n| [record(n), b"\n".to_vec()].concat()).collect()
@@ -40,7 +40,7 @@ async fn standard_input_folders_and_repeats() {
     std::fs::write(folder.join("notes.txt"), "not a log").unwrap();
     let summary = ingest_files(&temp, &[&folder]);
     assert_eq!((&summary["records"], &summary["events"], &summary["duplicates"]), (&json!(40), &json!(20), &json!(20)));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tokentrail"))
+    let mut child = program()
         .args(["--lake", &temp.uri(), "-o", "json", "ingest", "--from", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -57,7 +57,7 @@ async fn standard_input_folders_and_repeats() {
 fn a_signal_commits_what_is_held() {
     let temp = TempLake::new();
     let uri = temp.uri();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tokentrail"))
+    let mut child = program()
         .args(["--lake", &uri, "-o", "json", "ingest", "--commit-ms", "600000", "--from", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -37,9 +37,19 @@ impl TempLake {
     }
 }
 
+/// The key of fingerprints of all tests. Without it the program would make one in the home of whoever runs them.
+pub const SECRET_KEY: &str = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
+
+/// The program, with the key of the tests.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokentrail"));
+    command.env_remove("RUST_LOG").env("TOKENTRAIL_SECRET_KEY", SECRET_KEY);
+    command
+}
+
 /// Runs the program.
 pub fn tokentrail(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tokentrail")).args(arguments).env_remove("RUST_LOG").output().unwrap()
+    program().args(arguments).output().unwrap()
 }
 
 /// Runs the program on a lake and reads the one JSON object that it prints.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokentrail::lake::Lake;
 
-use crate::harness::{TempLake, assert_tiled, record, tokentrail};
+use crate::harness::{TempLake, assert_tiled, program, record, tokentrail};
 use crate::kafka_broker::Broker;
 
 const PARTITIONS: u64 = 6;
@@ -25,7 +25,7 @@ struct Ingester(Child);
 
 impl Ingester {
     fn start(lake: &TempLake, broker: &Broker, topic: &str) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_tokentrail"))
+        let child = program()
             .args([
                 "-q",
                 "--lake",

@@ -14,5 +14,6 @@ mod lake;
 mod order;
 mod past;
 mod random;
+mod secrets;
 mod source;
 mod tidy;

@@ -1,0 +1,138 @@
+//! What a record must lose before anything of it is stored or shown: secrets always, names and addresses if wanted.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, LazyLock};
+
+use crate::decode::secrets::Redactor;
+use crate::decode::secrets::key::{KEY_BYTES, Key};
+use crate::decode::secrets::pseudonyms::Pseudonyms;
+use crate::source::{Body, Chunk};
+
+/// Takes secrets and names out of records.
+pub struct Protection {
+    redactor: Redactor,
+    pseudonyms: Option<Pseudonyms>,
+}
+
+/// What is kept of a record that gave no event.
+pub struct Kept<'a> {
+    pub record: Cow<'a, [u8]>,
+    pub reason: Cow<'a, str>,
+}
+
+impl Protection {
+    /// Fingerprints, and pseudonyms if wanted, under this key.
+    pub fn new(key: &Key, pseudonymise: bool) -> Self {
+        Self { redactor: Redactor::new(key.clone()), pseudonyms: pseudonymise.then(|| Pseudonyms::new(key.clone())) }
+    }
+
+    /// One whose key nobody knows and that lasts as long as the process: for records that are not stored, and for lakes
+    /// that go away.
+    pub fn passing() -> Arc<Self> {
+        static PASSING: LazyLock<Arc<Protection>> = LazyLock::new(|| {
+            let mut bytes = [0; KEY_BYTES];
+            for (at, part) in bytes.chunks_mut(8).enumerate() {
+                // The hashes of one state are as unpredictable as the random keys that the system gave it.
+                let word = RandomState::new().hash_one(at).to_le_bytes();
+                part.iter_mut().zip(word).for_each(|(to, from)| *to = from);
+            }
+            Arc::new(Protection::new(&Key::new(bytes), false))
+        });
+        PASSING.clone()
+    }
+
+    /// Who stands for whom, if that is wanted.
+    pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
+        self.pseudonyms.as_ref()
+    }
+
+    /// Takes the secrets out of a chunk. A record that had any moves to the end of the text, and leaves only blanks.
+    pub fn clean(&self, chunk: &mut Chunk) {
+        let data = &mut chunk.data;
+        for record in &mut chunk.records {
+            let (range, clean) = match &mut record.body {
+                Body::Skip => continue,
+                Body::Bytes(range) => {
+                    let clean = self.redactor.redact(&data[range.clone()]);
+                    (range, clean)
+                }
+                // A head is no JSON whatever it was cut from.
+                Body::Oversized { head, .. } => {
+                    let clean = self.redactor.redact_rejected(&data[head.clone()]);
+                    (head, clean)
+                }
+            };
+            if let Cow::Owned(clean) = clean {
+                data[range.clone()].fill(b' ');
+                *range = data.len()..data.len() + clean.len();
+                data.extend_from_slice(&clean);
+            }
+        }
+    }
+
+    /// What is kept of a piece of a clean record that gave no event, and of the reason, which may quote it.
+    ///
+    /// Under pseudonyms nothing of the record is kept: see [`crate::decode::secrets::pseudonyms`].
+    pub fn rejected<'a>(&self, piece: &'a [u8], reason: &'a str) -> Kept<'a> {
+        let record = self.redactor.redact_rejected(piece);
+        // Only what is no JSON changes now, and only then may the reason quote more than is to be kept.
+        let reason = match &record {
+            Cow::Borrowed(_) => Cow::Borrowed(reason),
+            Cow::Owned(_) => self.redactor.redact_message(reason),
+        };
+        match &self.pseudonyms {
+            Some(pseudonyms) => Kept { record: Cow::Borrowed(&[]), reason: Cow::Owned(pseudonyms.in_message(&reason)) },
+            None => Kept { record, reason },
+        }
+    }
+}
+
+impl fmt::Debug for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.redactor.key();
+        f.debug_struct("Protection").field("key", key).field("pseudonyms", &self.pseudonyms.is_some()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::SourceId;
+
+    #[test]
+    fn nothing_of_a_secret_is_left_in_a_chunk() {
+        let protection = Protection::new(&Key::new([7; KEY_BYTES]), false);
+        let mut chunk = Chunk::default();
+        let id = SourceId { kind: "memory", topic: "t".into(), partition: 0 };
+        let source = chunk.source(&Arc::new(id));
+        let records = [r#"{"a":1}"#, r#"{"password":"hunter2"}"#, "", r#"{"b":2}"#, r#"{"password":"hunter2","#];
+        for (offset, record) in records.iter().enumerate() {
+            chunk.push(source, offset as i64, 0, Some(record.as_bytes()));
+        }
+        protection.clean(&mut chunk);
+        let text = String::from_utf8(chunk.data.clone()).unwrap();
+        assert!(!text.contains("hunter2"), "{text}");
+        let kept = |at: usize| match &chunk.records[at].body {
+            Body::Bytes(range) => &text[range.clone()],
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((kept(0), kept(3)), (records[0], records[3]));
+        assert!(kept(1).starts_with(r#"{"password":"fp:"#) && kept(1).ends_with(r#""}"#), "{}", kept(1));
+        assert_eq!(kept(1)[..56], kept(4)[..56]);
+    }
+
+    #[test]
+    fn under_pseudonyms_nothing_of_a_rejected_record_is_kept() {
+        let piece = br#"{"event_time":"alice@example.com"}"#;
+        let reason = r#"event_time: "alice@example.com" is no time"#;
+        let key = Key::new([7; KEY_BYTES]);
+        let clear = Protection::new(&key, false).rejected(piece, reason).record.into_owned();
+        assert_eq!(clear, piece);
+        let protection = Protection::new(&key, true);
+        let kept = protection.rejected(piece, reason);
+        assert!(kept.record.is_empty());
+        assert_eq!(kept.reason, "event_time: \"…\" is no time");
+    }
+}
