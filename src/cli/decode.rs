@@ -14,6 +14,7 @@ use super::{Global, Output, ingest};
 use crate::decode::recognise::UNKNOWN;
 use crate::decode::{self, Format, Verdict};
 use crate::event::Rejection;
+use crate::ingest::protection::Protection;
 use crate::query::output;
 use crate::source::file::FileSource;
 use crate::source::{self, Body, Chunk, Polled, Source as _};
@@ -26,6 +27,8 @@ pub struct Args {
     /// How records are written; auto: recognised by shape, record by record
     #[arg(long, env = "TOKENTRAIL_FORMAT", default_value = Format::Auto.as_str(), value_parser = ingest::format_parser())]
     pub format: Format,
+    #[command(flatten)]
+    pub key: KeyArgs,
 }
 
 /// Columns of the table for people.

@@ -34,7 +34,7 @@ const MATCHES_MAX: usize = 100;
 
 /// Reads a policy; on mistakes gives all of them, by line.
 pub(super) fn parse(file_name: &str, text: &str) -> Result<Parts, Vec<Mistake>> {
-    read(file_name, text, Reader::document)
+    read(file_name, text, |reader, root| reader.document(root))
 }
 
 /// Reads TOML by `document`; on mistakes gives all of them, by line.
