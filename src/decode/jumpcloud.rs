@@ -33,7 +33,9 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     event.country = fields.text("geoip.country_code").or_else(|| fields.text("geoip.country_code2"));
     event.user_agent = fields.text("useragent.name");
     event.client_id = fields.id("application.id");
-    event.device_id = device(&mut fields, record);
+    if matches!(event.action, Action::Other | Action::DeviceLost) {
+        event.device_id = device(&mut fields, record);
+    }
 
     let resource = person(&mut fields, ["resource.email", "resource.username", "resource.id"]);
     let initiator = person(&mut fields, ["initiated_by.email", "initiated_by.username", "initiated_by.id"]);

@@ -31,7 +31,11 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     event.outcome = outcome(!name.ends_with("_failed"));
     event.ip = fields.ip("context.ip_address");
     event.user_agent = fields.text("context.ua");
-    event.client_id = fields.id("entity.app.id").or_else(|| fields.id("context.app.id"));
+    event.client_id = fields.id("entity.app.id");
+    if event.action == Action::Other {
+        // Else it is what the administrator used.
+        event.client_id = event.client_id.or_else(|| fields.id("context.app.id"));
+    }
     event.scopes = scopes(&mut fields, record);
     if event.action == Action::Issue {
         event.token_kind = Some("access".into());
@@ -39,7 +43,7 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
 
     let actor = person(&mut fields, "actor.user.email", "actor.user.id");
     let target = person(&mut fields, "entity.user.email", "entity.user.id");
-    let is_about_app = name.contains("app_") || event.action == Action::Issue;
+    let is_about_app = ["app_", "org_app_", "bot_token_"].iter().any(|start| name.starts_with(start));
     event.subject_id = match event.action {
         Action::Other | Action::Issue => actor.clone().or(target),
         Action::Logout => target.or_else(|| actor.clone()),

@@ -37,9 +37,12 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     event.outcome = outcome(succeeded(record));
     event.user_agent = fields.text("user_agent");
     event.ip = address(&mut fields, record);
-    event.device_id = ["device.device_id", "trusted_device.device_id", "target.device", "lock.target.device"]
-        .iter()
-        .find_map(|path| fields.text(path));
+    event.device_id =
+        ["device.device_id", "target.device", "lock.target.device"].iter().find_map(|path| fields.text(path));
+    if event.device_id.is_none() && matches!(event.action, Action::Issue | Action::Other) {
+        // Else it is the administrator's.
+        event.device_id = fields.text("trusted_device.device_id");
+    }
     event.subject_id = fields.text("user").or_else(|| fields.text("user_name"));
     event.subject_kind = match record.get("user_kind").integer() {
         Some(1) => Some("human".into()),
