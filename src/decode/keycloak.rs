@@ -11,12 +11,15 @@ mod admin;
 mod line;
 mod user;
 
+use std::borrow::Cow;
+
 use super::fields::Fields;
 use super::json::{Json, is_value};
 use crate::event::{Action, Event, Rejection, Text};
 
 /// What a record must have.
-pub const SHAPE: &str = "type and realmId; operationType, resourceType and realmId; or a line or message with type=\"...\" and realmId=\"...\"";
+pub const SHAPE: &str = "type and realmId; operationType, resourceType and realmId; or a line or message with \
+    type=\"...\" and realmId=\"...\"";
 
 /// Where the time is, best first.
 const TIMES: [&str; 5] = ["time", "timestamp", "@timestamp", "eventTime", "ts"];
@@ -124,8 +127,8 @@ impl<'a> Written<'a> {
     fn ip(&self, fields: &mut Fields<'a>) -> Text<'a> {
         let stated = self.text(fields, "ipAddress")?;
         match stated {
-            std::borrow::Cow::Borrowed(text) => super::fields::ip(text).map(Into::into),
-            std::borrow::Cow::Owned(text) => super::fields::ip(&text).map(|ip| ip.to_owned().into()),
+            Cow::Borrowed(text) => super::fields::ip(text).map(Into::into),
+            Cow::Owned(text) => super::fields::ip(&text).map(|ip| ip.to_owned().into()),
         }
     }
 }
@@ -138,7 +141,9 @@ fn value(stated: Option<&str>) -> Text<'_> {
 mod tests {
     use super::*;
 
-    fn first(record: &str) -> (Result<(), Rejection>, Option<(Action, Option<String>, i64)>) {
+    type Shown = Option<(Action, Option<String>, i64)>;
+
+    fn first(record: &str) -> (Result<(), Rejection>, Shown) {
         let record = Json::parse(record.as_bytes()).unwrap();
         assert!(is_mine(&record), "{record:?}");
         let mut out = Vec::new();

@@ -34,7 +34,7 @@ fn meaning(operation: &str) -> Option<Action> {
     let is = |name: &&str| name.eq_ignore_ascii_case(verb.trim());
     if !thing.eq_ignore_ascii_case("ManagedDevice") {
         None
-    } else if LOST.iter().any(|name| is(&name)) {
+    } else if LOST.iter().any(is) {
         Some(Action::DeviceLost)
     } else {
         is(&"disableLostMode").then_some(Action::DeviceRecovered)

@@ -185,6 +185,6 @@ mod tests {
             r#"{target},"ExtendedProperties":[{{"Name":"additionalDetails","Value":"{{\"DeviceId\":\"dev-1\"}}"}}]"#
         );
         assert_eq!(with(&details, device).as_deref(), Some("dev-1"));
-        assert_eq!(with(target, |event| event.subject_id.is_none()), true);
+        assert!(with(target, |event| event.subject_id.is_none()));
     }
 }

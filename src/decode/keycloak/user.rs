@@ -3,17 +3,22 @@
 //! - Every type has a twin that ends in `_ERROR`: the same was asked for and refused.
 //! - A refresh names the token that was presented (`refresh_token_id`), the one that replaces it and the access token.
 //!   A refusal says why only in `reason`; a replay of a spent token is one of the reasons.
-//! - The session is Keycloak's own. It covers all clients of a login, so it is not the family of one refresh token, but
-//!   the closest that is named.
-//! - Revoking a refresh token ends every session of that user with that client, whichever token was presented; the event
-//!   names the client as `revoked_client`, since it may come from the account console. Revoking an access token ends
-//!   that token alone.
+//! - A session covers all clients of a login. What lives and dies as one is the client session in it (Keycloak's
+//!   AuthenticatedClientSession), which has no id but those of its session and its client: together they are the family.
+//! - Revoking a refresh token ends its client session; the event then names the token (Keycloak's issue 35486: version
+//!   26.1, late 24.0 and 26.0). In older versions, and from the account console, it ends every session of that user with
+//!   that client, and the event names no more than `revoked_client`. Revoking an access token ends that token alone.
 //! - A login with a password at the token endpoint has the type of a login; that tokens were issued shows in the details.
+
+use std::borrow::Cow;
 
 use super::Written;
 use crate::decode::fields::{Fields, grant_type, outcome};
 use crate::event::time::SECOND;
-use crate::event::{Action, Event};
+use crate::event::{Action, Event, Text};
+
+/// The types in which a person took part.
+const LOGINS: [&str; 4] = ["LOGIN", "CODE_TO_TOKEN", "OAUTH2_DEVICE_CODE_TO_TOKEN", "AUTHREQID_TO_TOKEN"];
 
 /// A type without what a web hook puts before it.
 pub fn bare_type(name: &str) -> &str {
@@ -40,6 +45,12 @@ fn meaning(name: &str) -> Option<(Action, Option<&'static str>)> {
     Some(meaning)
 }
 
+/// The tokens that an event names.
+struct Tokens<'a> {
+    access: Text<'a>,
+    refresh: Text<'a>,
+}
+
 /// Adds the event.
 pub fn decode<'a>(written: &Written<'a>, fields: &mut Fields<'a>, out: &mut Vec<Event<'a>>) {
     let stated = written.text(fields, "type");
@@ -49,13 +60,12 @@ pub fn decode<'a>(written: &Written<'a>, fields: &mut Fields<'a>, out: &mut Vec<
         Some(name) => (name, true),
         None => (name, error.is_some()),
     };
-    let access_token = written.detail(fields, "token_id");
-    let refresh_token = written.detail(fields, "refresh_token_id");
-    let issues = access_token.is_some() || refresh_token.is_some();
-    let known = meaning(name).or((name == "LOGIN" && issues && !is_error).then_some((Action::Issue, None)));
+    let tokens =
+        Tokens { access: written.detail(fields, "token_id"), refresh: written.detail(fields, "refresh_token_id") };
+    let issues = !is_error && (tokens.access.is_some() || tokens.refresh.is_some());
+    let known = meaning(name).or((name == "LOGIN" && issues).then_some((Action::Issue, None)));
     let (mut action, grant) = known.unwrap_or((Action::Other, None));
     let reason = written.detail(fields, "reason");
-    let is_replay = |text: &str| text.to_ascii_lowercase().contains("token reuse exceeded");
     if action == Action::Refresh && is_error && [&reason, &error].into_iter().flatten().any(|text| is_replay(text)) {
         action = Action::ReuseDetected;
     }
@@ -67,53 +77,77 @@ pub fn decode<'a>(written: &Written<'a>, fields: &mut Fields<'a>, out: &mut Vec<
     event.client_id = written.text(fields, "clientId");
     event.session_id = written.text(fields, "sessionId");
     event.ip = written.ip(fields);
-    let stated_grant = written.detail(fields, "grant_type");
-    event.grant_type = match (grant, stated_grant.as_deref()) {
-        (Some(grant), _) => Some(grant.into()),
-        (None, Some(stated)) if action == Action::Issue => Some(grant_type(stated).into()),
-        _ => None,
-    };
-    let is_service = name == "CLIENT_LOGIN"
-        || written.detail(fields, "username").is_some_and(|name| name.starts_with("service-account-"));
-    let is_person = ["CODE_TO_TOKEN", "OAUTH2_DEVICE_CODE_TO_TOKEN", "AUTHREQID_TO_TOKEN", "LOGIN"].contains(&name);
-    event.subject_kind = match (is_service, is_person && event.subject_id.is_some()) {
+    let stated_grant = written.detail(fields, "grant_type").filter(|_| action == Action::Issue);
+    event.grant_type = grant.or_else(|| stated_grant.as_deref().map(grant_type)).map(Into::into);
+    let user = written.detail(fields, "username");
+    let is_service = name == "CLIENT_LOGIN" || user.is_some_and(|user| user.starts_with("service-account-"));
+    let is_person = event.subject_id.is_some() && LOGINS.contains(&name);
+    event.subject_kind = match (is_service, is_person) {
         (true, _) => Some("service".into()),
-        (_, true) => Some("human".into()),
-        _ => None,
+        (false, true) => Some("human".into()),
+        (false, false) => None,
     };
-    match action {
+    token(written, tokens, fields, &mut event);
+    event.source_event = stated;
+    fields.push(event, out);
+}
+
+/// How Keycloak says that a refresh token was presented once more than is allowed.
+fn is_replay(reason: &str) -> bool {
+    reason.to_ascii_lowercase().contains("token reuse exceeded")
+}
+
+/// Which token an event is about, and what of it is known.
+fn token<'a>(written: &Written<'a>, tokens: Tokens<'a>, fields: &mut Fields<'a>, event: &mut Event<'a>) {
+    match event.action {
         Action::Issue => {
-            event.token_kind =
-                refresh_token.as_ref().map(|_| "refresh").or(access_token.as_ref().map(|_| "access")).map(Into::into);
-            if refresh_token.is_none() {
-                let seconds = written.detail(fields, "access_token_expiration_time").and_then(|text| seconds(&text));
-                event.expires_at = seconds.map(|lifetime| event.event_time.saturating_add(lifetime));
+            let (kind, token) = match tokens {
+                Tokens { refresh: Some(refresh), .. } => (Some("refresh"), Some(refresh)),
+                Tokens { access, .. } => (access.as_ref().map(|_| "access"), access),
+            };
+            (event.token_kind, event.token_id) = (kind.map(Into::into), token);
+            if kind == Some("access") {
+                let lifetime = written.detail(fields, "access_token_expiration_time").and_then(|text| seconds(&text));
+                event.expires_at = lifetime.map(|lifetime| event.event_time.saturating_add(lifetime));
             }
-            event.token_id = refresh_token.or(access_token);
         }
         Action::Refresh | Action::ReuseDetected => {
             event.token_kind = Some("refresh".into());
-            event.token_id = refresh_token;
+            event.token_id = tokens.refresh;
             let age = written.detail(fields, "age_of_refresh_token").and_then(|text| seconds(&text));
             event.issued_at = age.map(|age| event.event_time.saturating_sub(age));
         }
-        Action::Revoke => {
-            event.session_id = None;
-            match written.detail(fields, "revoked_client") {
-                Some(client) => event.client_id = Some(client),
-                None => {
-                    event.token_kind = access_token.as_ref().map(|_| "access".into());
-                    event.token_id = access_token;
-                }
-            }
+        Action::Revoke => return revoked(written.detail(fields, "revoked_client"), tokens, event),
+        _ => return,
+    }
+    event.family_id = family(event);
+    event.scopes = scopes(written.detail(fields, "scope"));
+}
+
+/// The client session.
+fn family(event: &Event<'_>) -> Text<'static> {
+    let (session, client) = (event.session_id.as_deref()?, event.client_id.as_deref()?);
+    Some(format!("{session}:{client}").into())
+}
+
+/// What a revocation ends: a client session, all of a user with a client, or one access token.
+fn revoked<'a>(client: Text<'a>, tokens: Tokens<'a>, event: &mut Event<'a>) {
+    match (client, tokens) {
+        (Some(client), Tokens { refresh: Some(refresh), .. }) => {
+            event.client_id = Some(client);
+            event.family_id = family(event);
+            (event.token_id, event.token_kind) = (Some(refresh), Some("refresh".into()));
         }
-        _ => {}
+        (Some(client), _) => {
+            event.client_id = Some(client);
+            event.session_id = None;
+        }
+        (None, Tokens { access, .. }) => {
+            event.session_id = None;
+            event.token_kind = access.as_ref().map(|_| "access".into());
+            event.token_id = access;
+        }
     }
-    if matches!(action, Action::Issue | Action::Refresh | Action::ReuseDetected) {
-        event.scopes = scopes(written.detail(fields, "scope"));
-    }
-    event.source_event = stated;
-    fields.push(event, out);
 }
 
 /// A span in seconds, as microseconds; whatever is longer than a century is something else.
@@ -122,8 +156,7 @@ fn seconds(text: &str) -> Option<i64> {
     (0..=3_200_000_000).contains(&seconds).then_some(seconds * SECOND)
 }
 
-fn scopes(stated: Option<std::borrow::Cow<'_, str>>) -> Vec<std::borrow::Cow<'_, str>> {
-    use std::borrow::Cow;
+fn scopes(stated: Text<'_>) -> Vec<Cow<'_, str>> {
     const MAX: usize = crate::decode::SCOPES_MAX;
     match stated {
         Some(Cow::Borrowed(text)) => text.split_whitespace().take(MAX).map(Cow::Borrowed).collect(),
@@ -210,6 +243,19 @@ mod tests {
         let client = r#""revoked_client":"third-party""#;
         assert_eq!(with("REVOKE_GRANT", "", client, shown), some(["", "", "third-party", ""]));
         assert_eq!(with("REVOKE_GRANT", "", r#""token_id":"access""#, shown), some(["access", "access", "cli", ""]));
+        let one = r#""revoked_client":"cli","refresh_token_id":"r","refresh_token_type":"Refresh""#;
+        assert_eq!(with("REVOKE_GRANT", "", one, shown), some(["r", "refresh", "cli", "s-1"]));
+    }
+
+    #[test]
+    fn what_lives_and_dies_as_one() {
+        let family = |event: &Event<'_>| event.family_id.as_deref().map(str::to_owned);
+        let token = r#""refresh_token_id":"r","revoked_client":"cli""#;
+        for name in ["CODE_TO_TOKEN", "REFRESH_TOKEN", "REFRESH_TOKEN_ERROR", "REVOKE_GRANT"] {
+            assert_eq!(with(name, "", token, family).as_deref(), Some("s-1:cli"), "{name}");
+        }
+        assert_eq!(with("LOGOUT", "", token, family), None, "all clients of the session");
+        assert_eq!(with("REVOKE_GRANT", "", r#""revoked_client":"cli""#, family), None, "all sessions of the client");
     }
 
     #[test]
