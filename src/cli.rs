@@ -14,6 +14,7 @@ mod generate;
 mod ingest;
 mod key;
 mod maintain;
+mod mapping;
 mod policy;
 mod progress;
 mod query;

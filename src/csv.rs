@@ -73,6 +73,16 @@ impl Header {
         }
         Ok(row)
     }
+
+    /// A row of these cells, in quotes where it needs them.
+    pub fn write<'t>(&self, cells: impl Iterator<Item = &'t str>) -> String {
+        let delimiter = char::from(self.delimiter);
+        let quoted = |cell: &str| {
+            let needs_quotes = cell.contains(['"', '\n', '\r', delimiter]);
+            if needs_quotes { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+        };
+        cells.map(quoted).collect::<Vec<_>>().join(&delimiter.to_string())
+    }
 }
 
 /// Length in bytes of the row that a text begins with, line break and all. `None`: what is there does not tell, and the

@@ -17,6 +17,7 @@ pub mod google_workspace;
 pub mod json;
 pub mod jumpcloud;
 pub mod keycloak;
+pub mod mapping;
 pub mod native;
 pub mod ocsf;
 pub mod okta;
@@ -145,8 +146,7 @@ pub fn decode_native<'a>(
 
 /// Decodes one record and shows everything that is in it, in order. `record_hash` is its [`hash`].
 pub fn each(format: Format, record: &[u8], record_hash: &[u8; 32], show: &mut dyn FnMut(Found<'_>)) {
-    let mut decoding =
-        Decoding { record, record_hash, piece: 0..0, hash: *record_hash, index: 0, started: false, show };
+    let mut decoding = Decoding::new(record, record_hash, show);
     if format == Format::Native {
         decoding.native(record, 0..record.len());
         return;
@@ -174,6 +174,12 @@ struct Decoding<'r, 'v> {
     index: i32,
     started: bool,
     show: &'v mut dyn FnMut(Found<'_>),
+}
+
+impl<'r, 'v> Decoding<'r, 'v> {
+    fn new(record: &'r [u8], record_hash: &'r [u8; 32], show: &'v mut dyn FnMut(Found<'_>)) -> Self {
+        Self { record, record_hash, piece: 0..0, hash: *record_hash, index: 0, started: false, show }
+    }
 }
 
 impl Decoding<'_, '_> {
@@ -226,8 +232,8 @@ impl Decoding<'_, '_> {
     }
 }
 
-/// What holds for the events of every provider: a source, ids of their own, text within limits.
-fn finish(events: &mut [Event<'_>], source: &'static str, own_hash: &[u8; 32]) {
+/// What holds for the events of every source: its name, ids of their own, text within limits.
+fn finish<'a>(events: &mut [Event<'a>], source: &'a str, own_hash: &[u8; 32]) {
     for event in events.iter_mut() {
         event.source.get_or_insert(Cow::Borrowed(source));
         limit(event);

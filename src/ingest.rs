@@ -23,10 +23,11 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 use crate::decode::Format;
+use crate::decode::mapping::Mapping;
 use crate::lake::{Appended, Lake, LakeError, maintenance};
 use crate::source::{Polled, Source, SourceError, SourceId, Starts};
 use buffer::{Batch, Buffer};
-use decoding::{Decoded, Decoding};
+use decoding::{DecodeError, Decoded, Decoding};
 use protection::Protection;
 use recent::Recent;
 
@@ -34,6 +35,8 @@ use recent::Recent;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub format: Format,
+    /// How records of a source of one's own are read; then the format says nothing.
+    pub mapping: Option<Arc<Mapping>>,
     /// Keep the original bytes of accepted records beside the columns (rejected ones always keep theirs).
     pub keep_raw: bool,
     /// What is taken out of records before anything is stored.
@@ -52,6 +55,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             format: Format::Auto,
+            mapping: None,
             keep_raw: true,
             protection: Protection::passing(),
             rows_max: 65_536,
@@ -75,7 +79,7 @@ pub struct Summary {
     pub rejected: u64,
     /// Byte-identical repeats of stored events, counted event by event.
     pub duplicates: u64,
-    /// Empty lines, tombstones, and envelopes with nothing inside.
+    /// Empty lines, tombstones, and envelopes with nothing inside; of tables the header and the further lines of a row.
     pub skipped: u64,
     pub committed_version: i64,
     pub seconds: f64,
@@ -95,8 +99,20 @@ pub enum IngestError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// A table that the mapping is not made for.
+    #[error("{topic}: {reason}")]
+    Table { topic: Arc<str>, reason: String },
     #[error("a worker ended unexpectedly: {0}")]
     Worker(#[from] tokio::task::JoinError),
+}
+
+impl From<DecodeError> for IngestError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Encode(error) => Self::Lake(LakeError::Encode(error)),
+            DecodeError::Table { topic, reason } => Self::Table { topic, reason },
+        }
+    }
 }
 
 /// One thing the source said, decoded.
@@ -170,11 +186,12 @@ fn step(polled: Polled, options: &Options) -> BoxFuture<'static, Result<Step, In
         Polled::Chunk(chunk) => {
             let how = Decoding {
                 format: options.format,
+                mapping: options.mapping.clone(),
                 keep_raw: options.keep_raw,
                 protection: options.protection.clone(),
             };
             let decoding = tokio::task::spawn_blocking(move || decoding::decode(chunk, &how));
-            Box::pin(async move { Ok(Step::Decoded(Box::new(decoding.await?.map_err(LakeError::Encode)?))) })
+            Box::pin(async move { Ok(Step::Decoded(Box::new(decoding.await??))) })
         }
         Polled::Assigned(list) => Box::pin(async { Ok(Step::Assigned(list)) }),
         Polled::Revoked(list) => Box::pin(async { Ok(Step::Revoked(list)) }),

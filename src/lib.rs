@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Imports go down only: `cli` > `ingest`, `detect`, `generate` > `query` > `source`, `decode`, `lake` > `event`,
-//! `finding`, `policy`, `clock`. A test holds this (tests/it/tidy.rs); docs/ARCHITECTURE.md has the reasons.
+//! `finding`, `policy`, `identities`, `csv`, `clock`. A test holds this (tests/it/tidy.rs); docs/ARCHITECTURE.md has the reasons.
 
 pub mod cli;
 pub mod telemetry;
@@ -26,6 +26,8 @@ pub mod lake;
 pub mod source;
 
 pub mod clock;
+pub mod csv;
 pub mod event;
 pub mod finding;
+pub mod identities;
 pub mod policy;

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use thiserror::Error;
 
+use crate::csv::Header;
+
 /// Longest record that is decoded, in bytes; a longer one is rejected with its head, hash and length.
 pub const RECORD_BYTES_MAX: usize = 16 << 20;
 /// How much of a too long record is kept.
@@ -76,6 +78,8 @@ pub struct Chunk {
     pub sources: Vec<Arc<SourceId>>,
     /// More to commit with the positions, such as the hash of a file's prefix.
     pub marks: BTreeMap<String, i64>,
+    /// The columns, if the records are rows of a table.
+    pub header: Option<Arc<Header>>,
 }
 
 impl Chunk {

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::key::KeyArgs;
+use super::mapping::MappingArgs;
 use super::query::{quiet_pipe, table};
 use super::{Global, Output, ingest};
 use crate::decode::recognise::UNKNOWN;
-use crate::decode::{self, Format, Verdict};
+use crate::decode::mapping::Mapping;
+use crate::decode::{self, Format, Found, Verdict};
 use crate::event::Rejection;
 use crate::ingest::protection::Protection;
 use crate::query::output;
@@ -27,6 +29,8 @@ pub struct Args {
     /// How records are written; auto: recognised by shape, record by record
     #[arg(long, env = "TOKENTRAIL_FORMAT", default_value = Format::Auto.as_str(), value_parser = ingest::format_parser())]
     pub format: Format,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
     #[command(flatten)]
     pub key: KeyArgs,
 }
@@ -52,7 +56,10 @@ const REASONS_MAX: usize = 5;
 
 /// Runs the command.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let mut file = FileSource::open(&[args.file], BTreeMap::new())?;
+    let mapping = args.mapping.load()?;
+    let layout = mapping.as_ref().and_then(|mapping| mapping.csv()).cloned();
+    let name = args.file.display().to_string();
+    let mut file = FileSource::open_as(&[args.file], BTreeMap::new(), layout)?;
     // Without a key yet, fingerprints that nobody else can make will do: nothing is stored.
     let protection = match args.key.known()? {
         Some(keys) => Arc::new(Protection::new(&keys.current, false)),
@@ -62,8 +69,11 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     loop {
         match file.next().await? {
             Polled::Chunk(mut chunk) => {
+                if let (Some(mapping), Some(header)) = (&mapping, chunk.header.take()) {
+                    chunk.header = mapping.header(Some(header)).map_err(|why| anyhow::anyhow!("{name}: {}", why.0))?;
+                }
                 report.protection.clean(&mut chunk);
-                if !report.chunk(&chunk, args.format)? {
+                if !report.chunk(&chunk, args.format, mapping.as_deref())? {
                     return Ok(ExitCode::SUCCESS);
                 }
             }
@@ -96,20 +106,27 @@ impl Report {
     }
 
     /// Prints what became of each record; `false` when the reader has seen enough.
-    fn chunk(&mut self, chunk: &Chunk, format: Format) -> io::Result<bool> {
+    fn chunk(&mut self, chunk: &Chunk, format: Format, mapping: Option<&Mapping>) -> io::Result<bool> {
+        let header = chunk.header.as_deref();
+        let each = |record: &[u8], show: &mut dyn FnMut(Found<'_>)| match mapping {
+            Some(mapping) => mapping.each(header, record, &decode::hash(record), show),
+            None => decode::each(format, record, &decode::hash(record), show),
+        };
         for record in &chunk.records {
             self.summary.records += 1;
             let mut printed = Ok(());
             match &record.body {
+                Body::Skip if header.is_some() => printed = self.row(&Verdict::Skipped("no row begins here"), 0),
                 Body::Skip => printed = self.row(&Verdict::Skipped("an empty line"), 0),
                 Body::Oversized { head, hash, length } => {
                     let rejection = Rejection(source::oversized(head.len(), hash, *length));
                     printed = self.row(&Verdict::Rejected(&rejection, None), 0);
                 }
                 Body::Bytes(range) => {
-                    let bytes = chunk.data[range.clone()].trim_ascii();
+                    let bytes = &chunk.data[range.clone()];
+                    let bytes = if header.is_some() { bytes } else { bytes.trim_ascii() };
                     let (mut index, protection) = (0, self.protection.clone());
-                    decode::each(format, bytes, &decode::hash(bytes), &mut |found| {
+                    each(bytes, &mut |found| {
                         let rejection;
                         let verdict = match found.verdict {
                             Verdict::Rejected(stated, event) => {

@@ -10,8 +10,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio::sync::watch;
 
 use super::key::ProtectionArgs;
+use super::mapping::MappingArgs;
 use super::progress;
 use super::{Global, Output};
+use crate::csv::Layout;
 use crate::decode::Format;
 use crate::ingest::{self, Options, Progress, Summary};
 use crate::lake::Lake;
@@ -28,6 +30,8 @@ pub struct Args {
     /// How records are written; auto: recognised by shape, record by record
     #[arg(long, env = "TOKENTRAIL_FORMAT", default_value = Format::Auto.as_str(), value_parser = format_parser())]
     pub format: Format,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
     /// Kafka: topics to read
     #[arg(long, env = "TOKENTRAIL_TOPIC", num_args = 1.., value_delimiter = ',')]
     pub topic: Vec<String>,
@@ -75,6 +79,7 @@ pub fn format_parser() -> impl TypedValueParser<Value = Format> {
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut options = Options {
         format: args.format,
+        mapping: args.mapping.load()?,
         keep_raw: args.keep_raw,
         rows_max: args.commit_rows,
         bytes_max: args.commit_mib.max(1) << 20,
@@ -82,6 +87,10 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         ..Options::default()
     };
     let from_kafka = args.from.iter().any(|f| f.as_os_str() == "kafka");
+    let layout = options.mapping.as_ref().and_then(|mapping| mapping.csv()).cloned();
+    if from_kafka && layout.as_ref().is_some_and(Layout::has_header_row) {
+        bail!("messages have no header: name the columns of their rows in [csv] of the mapping");
+    }
     if from_kafka && args.from.len() > 1 {
         bail!("--from kafka stands alone; run a second ingest for the files");
     }
@@ -100,7 +109,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         }
         None => {
             let state = lake.events().refresh().await?;
-            let mut source = FileSource::open(&args.from, state.positions.clone())?;
+            let mut source = FileSource::open_as(&args.from, state.positions.clone(), layout)?;
             if args.discard {
                 return discard(&mut source).await;
             }

@@ -49,6 +49,8 @@ fn a_row_has_a_cell_for_each_column() {
     assert_eq!(header, Header { delimiter: b';', names: ["Name", "Last Day", "E-mail"].map(str::to_owned).into() });
     assert_eq!(header.row(b"a;b;c\r\n").unwrap(), ["a", "b", "c"]);
     assert_eq!(header.row(b"a;b;c;;\n").unwrap(), ["a", "b", "c"]);
+    let cells = ["a;1", "say \"hi\"", "two\r\nlines"];
+    assert_eq!(header.row(header.write(cells.into_iter()).as_bytes()).unwrap(), cells);
     for (row, why) in [
         (&b"a;b\n"[..], "a row of 2 cells, where there are 3 columns"),
         (b"a;b;c;d\n", "a row of 4 cells, where there are 3 columns"),

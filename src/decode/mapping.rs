@@ -25,6 +25,7 @@ mod read;
 mod tests;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::envelope::RECORDS_MAX;
 use super::json::Json;
@@ -95,6 +96,24 @@ impl Mapping {
     /// How the table is laid out, if the records are rows.
     pub fn csv(&self) -> Option<&Layout> {
         self.csv.as_ref()
+    }
+
+    /// The columns of rows that came with this header or none; `None` if the records are no rows.
+    ///
+    /// # Errors
+    /// There is no header, or it lacks what [`Mapping::check`] asks for.
+    pub fn header(&self, of_rows: Option<Arc<Header>>) -> Result<Option<Arc<Header>>, Rejection> {
+        let Some(layout) = &self.csv else { return Ok(None) };
+        let header = match of_rows {
+            Some(header) => header,
+            None if layout.has_header_row() => {
+                let why = "rows that come one by one have no header: name their columns in [csv] of the mapping";
+                return Err(Rejection(why.to_owned()));
+            }
+            None => Arc::new(layout.header(b"")?),
+        };
+        self.check(&header)?;
+        Ok(Some(header))
     }
 
     /// Whether a table has the columns that this reads: asked once for each table, so that a misspelt name does not leave a

@@ -8,9 +8,10 @@ use arrow::buffer::Buffer;
 use arrow::error::ArrowError;
 
 use super::protection::Protection;
-use crate::decode::{self, Format, Verdict};
+use crate::decode::mapping::Mapping;
+use crate::decode::{self, Format, Found, Verdict};
 use crate::event::encoder::{Encoder, Kept, Origin, Original, Rows};
-use crate::event::{Action, Event};
+use crate::event::{Action, Event, Rejection};
 use crate::source::{self, Body, Chunk, SourceId};
 
 /// A decoded chunk.
@@ -36,14 +37,36 @@ pub struct Position {
 #[derive(Clone, Debug)]
 pub struct Decoding {
     pub format: Format,
+    /// How records of a source of one's own are read; then the format says nothing.
+    pub mapping: Option<Arc<Mapping>>,
     pub keep_raw: bool,
     pub protection: Arc<Protection>,
 }
 
+/// Why a chunk cannot be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error(transparent)]
+    Encode(#[from] ArrowError),
+    /// A table without the columns that the mapping reads: better nothing of it is stored than all of it wrong.
+    #[error("{topic}: {reason}")]
+    Table { topic: Arc<str>, reason: String },
+}
+
 /// Decodes every record; what cannot be decoded becomes a rejected row. Secrets are taken out before anything is read.
-pub fn decode(mut chunk: Chunk, how: &Decoding) -> Result<Decoded, ArrowError> {
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode(mut chunk: Chunk, how: &Decoding) -> Result<Decoded, DecodeError> {
+    if let Some(mapping) = &how.mapping {
+        add_header(&mut chunk, mapping)?;
+    }
     how.protection.clean(&mut chunk);
-    let Chunk { data, records, sources, marks } = chunk;
+    let Chunk { data, records, sources, marks, header } = chunk;
+    let read = |record: &[u8], hash: &[u8; 32], show: &mut dyn FnMut(Found<'_>)| match &how.mapping {
+        Some(mapping) => mapping.each(header.as_deref(), record, hash, show),
+        None => decode::each(how.format, record, hash, show),
+    };
     let bytes = data.len();
     let data = Buffer::from_vec(data);
     // Under pseudonyms no original is kept.
@@ -64,14 +87,19 @@ pub fn decode(mut chunk: Chunk, how: &Decoding) -> Result<Decoded, ArrowError> {
         match &record.body {
             Body::Skip => {}
             Body::Bytes(range) => {
-                let range = trimmed(&data, range.clone());
+                // At the ends of a row a tab may stand for an empty cell.
+                let range = if header.is_some() { range.clone() } else { trimmed(&data, range.clone()) };
                 let record = &data[range.clone()];
                 let hash = decode::hash(record);
                 let original = Original { range: range.clone(), hash: &hash, index: 0 };
-                match decode::decode_native(how.format, record, &hash, &mut event) {
+                let native = match how.mapping {
+                    Some(_) => None,
+                    None => decode::decode_native(how.format, record, &hash, &mut event),
+                };
+                match native {
                     Some(Ok(())) => rows.event(&mut event, original, origin, 0),
                     Some(Err(rejection)) => rows.rejected(&rejection.0, original, origin, 0),
-                    None => rows.explode(how.format, record, original, origin),
+                    None => rows.explode(|show| read(record, &hash, show), original, origin),
                 }
             }
             Body::Oversized { head, hash, length } => {
@@ -85,6 +113,15 @@ pub fn decode(mut chunk: Chunk, how: &Decoding) -> Result<Decoded, ArrowError> {
         positions.push(Position { source: record.source, offset: record.offset, rows });
     }
     Ok(Decoded { rows: rows.encoder.finish()?, sources, positions, marks, bytes })
+}
+
+/// Gives rows their columns.
+fn add_header(chunk: &mut Chunk, mapping: &Mapping) -> Result<(), DecodeError> {
+    let Some(first) = chunk.records.iter().find(|record| matches!(record.body, Body::Bytes(_))) else { return Ok(()) };
+    let topic = || chunk.sources.get(first.source).map_or_else(|| "".into(), |id| id.topic.clone());
+    let header = mapping.header(chunk.header.take());
+    chunk.header = header.map_err(|Rejection(reason)| DecodeError::Table { topic: topic(), reason })?;
+    Ok(())
 }
 
 /// The rows of a chunk under construction.
@@ -125,9 +162,14 @@ impl RowsOf<'_> {
 
     /// Adds a row for everything that is in a record. Bytes that several rows were decoded from stand with the first that
     /// keeps them: a page of a thousand records in one text is not kept a thousand times.
-    fn explode(&mut self, format: Format, record: &[u8], whole: Original<'_>, origin: Origin<'_>) {
+    fn explode(
+        &mut self,
+        each: impl FnOnce(&mut dyn FnMut(Found<'_>)),
+        whole: Original<'_>,
+        origin: Origin<'_>,
+    ) {
         let (mut index, mut kept) = (0, None);
-        decode::each(format, record, whole.hash, &mut |found| {
+        each(&mut |found| {
             let mut range = whole.range.start + found.piece.start..whole.range.start + found.piece.end;
             if kept.as_ref() == Some(&range) {
                 range.end = range.start;

@@ -5,6 +5,9 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, LazyLock};
 
+use serde_json::{Map, Value};
+
+use crate::csv::Header;
 use crate::decode::secrets::Redactor;
 use crate::decode::secrets::key::{KEY_BYTES, Key};
 use crate::decode::secrets::pseudonyms::Pseudonyms;
@@ -50,12 +53,16 @@ impl Protection {
 
     /// Takes the secrets out of a chunk. A record that had any moves to the end of the text, and leaves only blanks.
     pub fn clean(&self, chunk: &mut Chunk) {
-        let data = &mut chunk.data;
+        let (data, header) = (&mut chunk.data, &chunk.header);
         for record in &mut chunk.records {
             let (range, clean) = match &mut record.body {
                 Body::Skip => continue,
                 Body::Bytes(range) => {
-                    let clean = self.redactor.redact(&data[range.clone()]);
+                    let text = &data[range.clone()];
+                    let clean = match header.as_deref() {
+                        Some(header) => self.clean_row(header, text),
+                        None => self.redactor.redact(text),
+                    };
                     (range, clean)
                 }
                 // A head is no JSON whatever it was cut from.
@@ -70,6 +77,21 @@ impl Protection {
                 data.extend_from_slice(&clean);
             }
         }
+    }
+
+    /// A row without secrets. What a cell holds is told by its column's name too, as in JSON; and no secret reaches beyond
+    /// its cell.
+    fn clean_row<'a>(&self, header: &Header, row: &'a [u8]) -> Cow<'a, [u8]> {
+        let Ok(cells) = header.row(row) else { return self.redactor.redact_rejected(row) };
+        let named = header.names.iter().zip(cells);
+        let named: Vec<_> = named.map(|(name, cell)| Map::from_iter([(name.clone(), cell.into())])).collect();
+        let Ok(json) = serde_json::to_vec(&named) else { return self.redactor.redact_rejected(row) };
+        let Cow::Owned(clean) = self.redactor.redact(&json) else { return Cow::Borrowed(row) };
+        let Ok(clean) = serde_json::from_slice::<Vec<Map<String, Value>>>(&clean) else {
+            return self.redactor.redact_rejected(row);
+        };
+        let cells = clean.iter().flat_map(|cell| cell.values()).map(|cell| cell.as_str().unwrap_or_default());
+        Cow::Owned(header.write(cells).into_bytes())
     }
 
     /// What is kept of a piece of a clean record that gave no event, and of the reason, which may quote it.
@@ -100,6 +122,17 @@ impl fmt::Debug for Protection {
 mod tests {
     use super::*;
     use crate::source::SourceId;
+
+    #[test]
+    fn a_row_loses_the_secrets_of_its_cells_only() {
+        let protection = Protection::new(&Key::new([7; KEY_BYTES]), false);
+        let header = Header { delimiter: b';', names: ["Name", "password", "Name"].map(str::to_owned).into() };
+        let clean = |row: &str| String::from_utf8(protection.clean_row(&header, row.as_bytes()).into_owned()).unwrap();
+        assert_eq!(clean("Doe, \"M\";;x"), "Doe, \"M\";;x", "as it came");
+        let row = clean("\"Doe; M\";correct-horse-battery;\"x\"");
+        assert!(row.starts_with("\"Doe; M\";fp:") && row.ends_with(";x") && !row.contains("horse"), "{row}");
+        assert!(!clean("a;password=hunter22x").contains("hunter22x"), "a row that cannot be read");
+    }
 
     #[test]
     fn nothing_of_a_secret_is_left_in_a_chunk() {

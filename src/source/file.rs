@@ -1,4 +1,4 @@
-//! NDJSON files, folders of them, and standard input; plain, gzip or zstd.
+//! NDJSON files and tables, folders of them, and standard input; plain, gzip or zstd.
 //!
 //! A file is known by its canonical path and a hash of the lines already committed: if they still stand there, reading
 //! goes on behind them; if not, it is another file under the same name (a rotated log), and gets a new generation.
@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{Chunk, Polled, Source, SourceError, SourceId};
+use crate::csv::Layout;
 use lines::Lines;
 
 /// The position of the hash of a file's committed lines, beside the position itself.
@@ -33,11 +34,23 @@ impl FileSource {
     /// # Errors
     /// A path that is not there, or a folder without any readable file, before anything is read.
     pub fn open(paths: &[PathBuf], positions: BTreeMap<String, i64>) -> Result<Self, SourceError> {
-        let files = expand(paths)?;
+        Self::open_as(paths, positions, None)
+    }
+
+    /// [`FileSource::open`], for tables if they have a layout: then a record is a row, and stands at its first line.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_as(
+        paths: &[PathBuf],
+        positions: BTreeMap<String, i64>,
+        layout: Option<Layout>,
+    ) -> Result<Self, SourceError> {
+        let files = expand(paths, layout.is_some())?;
         let (sender, polled) = mpsc::channel(4);
         std::thread::spawn(move || {
             for file in files {
-                if let Err(error) = read(&file, &positions, &sender) {
+                if let Err(error) = read(&file, &positions, layout.as_ref(), &sender) {
                     let _ = sender.blocking_send(Err(error)); // nobody listens: reading was given up
                     return;
                 }
@@ -66,7 +79,8 @@ impl Source for FileSource {
 }
 
 /// Every file the paths stand for, each once.
-fn expand(paths: &[PathBuf]) -> Result<VecDeque<PathBuf>, SourceError> {
+fn expand(paths: &[PathBuf], is_table: bool) -> Result<VecDeque<PathBuf>, SourceError> {
+    let endings: &[&str] = if is_table { &TABLES } else { &LOGS };
     let mut files: VecDeque<PathBuf> = VecDeque::new();
     for path in paths {
         if path.as_os_str() == "-" {
@@ -77,11 +91,12 @@ fn expand(paths: &[PathBuf]) -> Result<VecDeque<PathBuf>, SourceError> {
         let canonical = path.canonicalize().map_err(failed)?;
         if canonical.is_dir() {
             let mut found = Vec::new();
-            walk(&canonical, &mut found).map_err(failed)?;
+            walk(&canonical, endings, &mut found).map_err(failed)?;
             if found.is_empty() {
                 return Err(SourceError::Unusable(format!(
-                    "{}: no .ndjson, .jsonl, .json or .log file (or one of them with .gz or .zst) in this folder",
-                    path.display()
+                    "{}: no {} file (or one of them with .gz or .zst) in this folder",
+                    path.display(),
+                    endings.join(" or ")
                 )));
             }
             found.sort();
@@ -96,15 +111,18 @@ fn expand(paths: &[PathBuf]) -> Result<VecDeque<PathBuf>, SourceError> {
     Ok(files)
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    const ENDINGS: [&str; 4] = [".ndjson", ".jsonl", ".json", ".log"];
+/// Names of files that are read where a folder is named.
+const LOGS: [&str; 4] = [".ndjson", ".jsonl", ".json", ".log"];
+const TABLES: [&str; 3] = [".csv", ".tsv", ".txt"];
+
+fn walk(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
         if path.is_dir() {
-            walk(&path, found)?;
-        } else if ENDINGS.iter().any(|e| plain.ends_with(e)) {
+            walk(&path, endings, found)?;
+        } else if endings.iter().any(|e| plain.ends_with(e)) {
             found.push(path);
         }
     }
@@ -137,6 +155,7 @@ fn unpacked(mut input: Box<dyn Read + Send>) -> std::io::Result<Box<dyn Read + S
 fn read(
     path: &Path,
     positions: &BTreeMap<String, i64>,
+    layout: Option<&Layout>,
     sender: &mpsc::Sender<Result<Polled, SourceError>>,
 ) -> Result<(), SourceError> {
     let failed = |error| SourceError::File { path: path.display().to_string(), error };
@@ -144,11 +163,11 @@ fn read(
     let topic: Arc<str> = path.to_string_lossy().into();
     let kind = if from_stdin { "stdin" } else { "file" };
     let mut id = SourceId { kind, topic, partition: 0 };
-    let mut lines = Lines::new(open(path).map_err(failed)?, from_stdin);
+    let mut lines = Lines::new(open(path).map_err(failed)?, from_stdin, layout);
     if !from_stdin {
         let generations = generations(&id, positions);
         id.partition = generations.iter().map(|g| g.0 + 1).max().unwrap_or(0);
-        if let Some((generation, known)) = resume(path, &generations).map_err(failed)? {
+        if let Some((generation, known)) = resume(path, layout, &generations).map_err(failed)? {
             id.partition = generation;
             lines = known;
         }
@@ -186,9 +205,13 @@ fn generations(id: &SourceId, positions: &BTreeMap<String, i64>) -> Vec<(i32, i6
 }
 
 /// The reader behind the committed lines of the generation that the file still begins with.
-fn resume(path: &Path, generations: &[(i32, i64, i64)]) -> std::io::Result<Option<(i32, Lines)>> {
+fn resume(
+    path: &Path,
+    layout: Option<&Layout>,
+    generations: &[(i32, i64, i64)],
+) -> std::io::Result<Option<(i32, Lines)>> {
     for &(generation, count, hash) in generations {
-        let mut lines = Lines::new(open(path)?, false);
+        let mut lines = Lines::new(open(path)?, false, layout);
         if lines.skip(count)? && lines.prefix() == hash {
             return Ok(Some((generation, lines)));
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The layers of the design, lowest first. A module may use its own layer and those below.
 const LAYERS: [&[&str]; 6] = [
-    &["event", "finding", "policy", "clock"],
+    &["event", "finding", "policy", "identities", "csv", "clock"],
     &["source", "decode", "lake"],
     &["query"],
     &["ingest", "detect", "alert", "export", "generate"],

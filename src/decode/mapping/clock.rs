@@ -90,21 +90,21 @@ impl Pattern {
         }
         let pattern = Self { text: text.to_owned(), zone, ends: false };
         // Written and read again, a moment tells what the pattern leaves out.
-        let morning = pattern.there_and_back(1_795_444_496)?;
-        let evening = pattern.there_and_back(1_795_444_496 + 12 * 3600)?;
+        let (morning, evening) = (pattern.there_and_back(8)?, pattern.there_and_back(20)?);
         if ends && morning != evening {
             return Err("states a time of day, so \"end_of_day\" has no meaning".to_owned());
         }
         Ok(Self { ends, ..pattern })
     }
 
-    /// The moment that remains of one at a time of 2026, which is about the middle of a UTC day.
-    fn there_and_back(&self, seconds: i64) -> Result<i64, String> {
-        let moment = Timestamp::from_second(seconds).map_err(|error| error.to_string())?.to_zoned(self.zone.clone());
+    /// What remains of a moment at this hour of an ordinary day.
+    fn there_and_back(&self, hour: i8) -> Result<i64, String> {
+        let day = jiff::civil::date(2026, 11, 23);
+        let moment = day.at(hour, 34, 56, 0).to_zoned(self.zone.clone()).map_err(|error| error.to_string())?;
         let text = strtime::format(&self.text, &moment).map_err(|error| format!("cannot be used: {error}"))?;
         let micros = self.micros(&text).map_err(|why| format!("cannot be read: {why}"))?;
         let read = Timestamp::from_microsecond(micros).map_err(|error| error.to_string())?.to_zoned(self.zone.clone());
-        if read.date() == moment.date() { Ok(micros) } else { Err("does not state year, month and day".to_owned()) }
+        if read.date() == day { Ok(micros) } else { Err("does not state year, month and day".to_owned()) }
     }
 
     fn micros(&self, text: &str) -> Result<i64, String> {
@@ -185,10 +185,11 @@ mod tests {
     #[test]
     fn what_is_no_pattern() {
         let wrong = |text: &str, ends| Pattern::new(text, TimeZone::UTC, ends).unwrap_err();
-        assert!(wrong("%Q", false).starts_with("cannot be used: "), "{}", wrong("%Q", false));
+        assert!(wrong("%!", false).starts_with("cannot be used: "), "{}", wrong("%!", false));
         assert_eq!(wrong("%d %b %Y %H:%M", true), "states a time of day, so \"end_of_day\" has no meaning");
-        assert!(wrong("%H:%M", false).starts_with("cannot be read: "), "{}", wrong("%H:%M", false));
-        assert!(wrong("", false).starts_with("cannot be read: "));
+        for text in ["%H:%M", "%d.%m.", "", "%H:%M %Q"] {
+            assert!(wrong(text, false).starts_with("cannot be "), "{text}");
+        }
         assert!(wrong(&"%Y".repeat(100), false).starts_with("is longer"));
         assert!(zone("Europe/Berln").is_none() && zone("CEST").is_none() && zone("Europe/Berlin").is_some());
     }

@@ -168,19 +168,20 @@ impl Reader<'_> {
             }
             return clock;
         }
-        let close = nearest(format, clock::NAMES.into_iter()).filter(|(_, is_close)| *is_close);
-        let advice = match close {
-            _ if format.contains('%') => String::new(),
-            Some((name, _)) => format!("; did you mean \"{name}\"?"),
-            None => format!("; a format is one of {} or a pattern such as \"%d.%m.%Y\"", clock::NAMES.join(", ")),
-        };
+        if !format.contains('%') {
+            let names = one_of(&clock::NAMES);
+            let wanted = format!("{names} or a pattern such as \"%d.%m.%Y\"");
+            let not = advised(format, &clock::NAMES);
+            self.mistake(span, format!("the format in {place} must be {wanted}, not {not}"));
+            return Clock::Any;
+        }
         let zone = own.zone.clone().or_else(|| general.zone.clone()).unwrap_or(TimeZone::UTC);
         // What was said for all may suit only some of them.
         let ends = own.ends.or(general.ends.filter(|_| own.format.is_none())).unwrap_or(false);
         match clock::Pattern::new(format, zone, ends) {
             Ok(pattern) => Clock::Pattern(pattern),
             Err(why) => {
-                self.mistake(span, format!("the format {} in {place} {why}{advice}", quoted(format)));
+                self.mistake(span, format!("the format {} in {place} {why}", quoted(format)));
                 Clock::Any
             }
         }

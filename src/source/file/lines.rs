@@ -1,11 +1,15 @@
-//! Lines of a byte stream in chunks, with a running fingerprint of those given out.
+//! Lines of a byte stream in chunks, with a running fingerprint of those given out; or rows of a table, see [`table`].
+
+mod table;
 
 use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
 use crate::clock;
+use crate::csv::Layout;
 use crate::source::{Body, CHUNK_BYTES, Chunk, HEAD_BYTES, RECORD_BYTES_MAX, Record};
+use table::Table;
 
 /// A reader of lines. The newline, a carriage return before it and a byte order mark at the very start are no part of them.
 pub struct Lines {
@@ -18,12 +22,14 @@ pub struct Lines {
     ended: bool,
     /// Give out lines as they come instead of waiting for a full chunk: somebody may be typing.
     live: bool,
+    table: Option<Table>,
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Lines {
-    pub fn new(input: Box<dyn Read + Send>, live: bool) -> Self {
+    /// Lines, or with a layout the rows of a table.
+    pub fn new(input: Box<dyn Read + Send>, live: bool, layout: Option<&Layout>) -> Self {
         Self {
             input,
             rest: Vec::new(),
@@ -32,6 +38,7 @@ impl Lines {
             prefix_bytes: 0,
             ended: false,
             live,
+            table: layout.map(|layout| Table::new(layout.clone())),
         }
     }
 
@@ -65,14 +72,12 @@ impl Lines {
     fn read(&mut self, chunk: &mut Chunk, source: usize, lines_max: i64) -> std::io::Result<bool> {
         let mut data = Vec::with_capacity(self.rest.len() + CHUNK_BYTES + 32); // 32: reading to an end looks once more
         data.append(&mut self.rest);
-        let mut complete = memchr::memrchr(b'\n', &data).map_or(0, |at| at + 1);
+        let mut complete = self.complete(&data, 0);
         while !self.ended && (complete == 0 || data.len() < CHUNK_BYTES) && data.len() <= RECORD_BYTES_MAX + CHUNK_BYTES
         {
             let before = data.len();
             self.ended = self.read_block(&mut data)? == 0;
-            if let Some(at) = memchr::memrchr(b'\n', &data[before..]) {
-                complete = before + at + 1;
-            }
+            complete = complete.max(self.complete(&data, before));
             if self.live && complete > 0 {
                 break;
             }
@@ -84,11 +89,17 @@ impl Lines {
         let (mut start, mut given) = (0, 0);
         let received_at = clock::now_micros();
         while start < end && given < lines_max {
+            if let Some(row) = self.row_end(&data[..end], start, lines_max - given) {
+                given += self.row(chunk, source, &data, start..row, received_at)?;
+                start = row;
+                continue;
+            }
             let stop = memchr::memchr(b'\n', &data[start..end]).map_or(end, |at| start + at);
             self.line(chunk, source, &data, start..stop, received_at);
             start = stop + 1;
             given += 1;
         }
+        chunk.header = self.table.as_ref().and_then(Table::header);
         end = start.min(data.len());
         self.rest = data[end..].to_vec();
         chunk.data = data;
@@ -134,8 +145,19 @@ impl Lines {
         self.number += 1;
     }
 
+    /// Where in the text the last line ends that is there whole, or the last row; 0: none is. Nothing new stands before `from`.
+    fn complete(&self, data: &[u8], from: usize) -> usize {
+        match &self.table {
+            Some(table) => table.complete(data, self.number == 0),
+            None => memchr::memrchr(b'\n', &data[from..]).map_or(0, |at| from + at + 1),
+        }
+    }
+
     /// A line longer than is ever held in memory: its head stays, the rest goes through the hashes only.
     fn oversized(&mut self, chunk: &mut Chunk, source: usize, mut block: Vec<u8>) -> std::io::Result<()> {
+        if self.table.as_ref().is_some_and(|table| table.header().is_none()) {
+            return Err(table::unusable("the header: no line ends in all that may be one"));
+        }
         let head = block[..HEAD_BYTES].to_vec();
         let (mut sha, mut length) = (Sha256::new(), 0u64);
         self.separate();
@@ -179,7 +201,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &[u8]) -> Vec<Option<Vec<u8>>> {
-        let mut lines = Lines::new(Box::new(std::io::Cursor::new(text.to_vec())), false);
+        let mut lines = Lines::new(Box::new(std::io::Cursor::new(text.to_vec())), false, None);
         let mut all = Vec::new();
         loop {
             let mut chunk = Chunk::default();
@@ -221,13 +243,13 @@ mod tests {
     #[test]
     fn a_grown_file_keeps_the_hash_of_its_prefix() {
         let hash = |text: &'static [u8], count| {
-            let mut lines = Lines::new(Box::new(text), false);
+            let mut lines = Lines::new(Box::new(text), false, None);
             assert!(lines.skip(count).unwrap());
             lines.prefix()
         };
         assert_eq!(hash(b"a\nb", 2), hash(b"a\nb\nc\n", 2));
         assert_eq!(hash(b"a\nb\n", 2), hash(b"a\r\nb\r\nc\n", 2));
         assert_ne!(hash(b"a\nb\n", 2), hash(b"a\nbc\n", 2));
-        assert!(!Lines::new(Box::new(&b"a\n"[..]), false).skip(2).unwrap());
+        assert!(!Lines::new(Box::new(&b"a\n"[..]), false, None).skip(2).unwrap());
     }
 }

@@ -83,7 +83,9 @@ impl Reader<'_> {
         if key.kind == Kind::Time {
             column.clock = self.clock(&times, &context.times, node.span(), place);
         }
-        let unmapped = if key.kind == Kind::Action { Otherwise::Reject } else { Otherwise::Null };
+        // These two decide what a record means: rather none than a wrong one.
+        let is_decisive = matches!(key.kind, Kind::Action | Kind::Outcome);
+        let unmapped = if is_decisive { Otherwise::Reject } else { Otherwise::Null };
         column.words = map.map(|map| Words { map, otherwise: otherwise.unwrap_or(unmapped) });
         Some(column)
     }
