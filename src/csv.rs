@@ -1,7 +1,8 @@
 //! Comma-separated text (RFC 4180): where rows end, what the columns are called, and the cells of a row.
 //!
-//! A cell in quotes may hold line breaks, so lines are not rows. Readers of CSV commonly let a quote that is never closed
-//! swallow the rest of a file; here such a row ends with its line and is refused alone, and the rows behind it are read.
+//! A cell in quotes may hold line breaks, so lines are not rows. Readers of CSV commonly let a quote that is never
+//! closed swallow the rest of a file; here such a row ends with its line and is refused alone, and the rows behind it
+//! are read.
 
 use std::borrow::Cow;
 
@@ -60,8 +61,8 @@ impl Header {
     /// The cells of a row, one for each column.
     ///
     /// # Errors
-    /// Not UTF-8, a quote that is never closed, more than one row, or another number of cells than columns: then it is not
-    /// known which cell belongs where. Empty cells at the end of a row may be too many.
+    /// Not UTF-8, a quote that is never closed, more than one row, or another number of cells than columns: then it is
+    /// not known which cell belongs where. Empty cells at the end of a row may be too many.
     pub fn row<'t>(&self, row: &'t [u8]) -> Result<Vec<Cow<'t, str>>, Rejection> {
         let mut row = cells(row, self.delimiter)?;
         while row.len() > self.names.len() && row.last().is_some_and(|cell| cell.is_empty()) {

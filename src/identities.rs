@@ -1,9 +1,9 @@
 //! Who is who: one person has an e-mail address at the HR system, a login at GitHub and a GUID at Entra.
 //!
-//! A reference (CSV or NDJSON) gives for each alias the subject id that counts. It is read once and whole, like a policy: a
-//! name that leads to two people would close one's findings with the other's offboarding, so every mistake is refused, with
-//! its line. What was stored stays as it came; the names are put together when it is judged, and a run records
-//! [`Identities::hash`].
+//! A reference (CSV or NDJSON) gives for each alias the subject id that counts. It is read once and whole, like a
+//! policy: a name that leads to two people would close one's findings with the other's offboarding, so every mistake is
+//! refused, with its line. What was stored stays as it came; the names are put together when it is judged, and a run
+//! records [`Identities::hash`].
 
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
@@ -273,7 +273,8 @@ impl Reader {
             Entry::Occupied(entry) if entry.get().0 == subject => {}
             Entry::Occupied(entry) => {
                 let (alias, (before, first)) = (clip(entry.key()), entry.get());
-                let message = format!("\"{alias}\" is \"{}\" here and \"{}\" in line {first}", clip(&subject), clip(before));
+                let message =
+                    format!("\"{alias}\" is \"{}\" here and \"{}\" in line {first}", clip(&subject), clip(before));
                 self.mistake(line, message);
             }
         }

@@ -66,9 +66,9 @@ impl Default for Options {
     }
 }
 
-/// What was done, as `ingest` prints it at the end. `records` were read; each of them gave one or several rows, of which
-/// every one is an event, context, rejected, or a duplicate, or nothing and is skipped. Where records hold one event each,
-/// as native ones do, `records = events + context + rejected + duplicates + skipped`.
+/// What was done, as `ingest` prints it at the end. `records` were read; each of them gave one or several rows, of
+/// which every one is an event, context, rejected, or a duplicate, or nothing and is skipped. Where records hold one
+/// event each, as native ones do, `records = events + context + rejected + duplicates + skipped`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
     pub records: u64,
@@ -230,7 +230,8 @@ impl Run {
         Summary { seconds: self.started.elapsed().as_secs_f64(), ..self.summary }
     }
 
-    /// Hands the buffered batch to a writer, after the one before it is done; whether the lake refused some of that one.
+    /// Hands the buffered batch to a writer, after the one before it is done; whether the lake refused some of that
+    /// one.
     async fn flush(&mut self, source: &mut dyn Source) -> Result<bool, IngestError> {
         let refused = self.wait(source).await?;
         if let Some(batch) = self.buffer.take() {

@@ -19,11 +19,10 @@ fn good(text: &str, delimiter: u8) -> Vec<Vec<String>> {
 
 #[test]
 fn quotes_hold_delimiters_line_breaks_and_quotes() {
-    assert_eq!(good("a,b\r\n\"x,1\",\"y\r\nz\"\n\"say \"\"hi\"\"\",\n", b','), [
-        vec!["a", "b"],
-        vec!["x,1", "y\r\nz"],
-        vec!["say \"hi\"", ""],
-    ]);
+    assert_eq!(
+        good("a,b\r\n\"x,1\",\"y\r\nz\"\n\"say \"\"hi\"\"\",\n", b','),
+        [vec!["a", "b"], vec!["x,1", "y\r\nz"], vec!["say \"hi\"", ""],]
+    );
     assert_eq!(good("a;5\" disk;\"b\"c\n", b';'), [vec!["a", "5\" disk", "bc"]]);
     assert_eq!(good("\t\t", b'\t'), [vec!["", "", ""]]);
 }

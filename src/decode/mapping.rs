@@ -10,9 +10,10 @@
 //! subject_id   = "mail"
 //! ```
 //!
-//! Each `[[event]]` whose `when` holds gives one event. A mapping is read once and whole: a misspelt key would silently leave a
-//! column empty, so every mistake is refused, with its line and the nearest key. What it makes of a record is as total as
-//! the decoders of providers: events, or a rejection that names the column and the path. docs/MAPPINGS.md has all of it.
+//! Each `[[event]]` whose `when` holds gives one event. A mapping is read once and whole: a misspelt key would silently
+//! leave a column empty, so every mistake is refused, with its line and the nearest key. What it makes of a record is
+//! as total as the decoders of providers: events, or a rejection that names the column and the path. docs/MAPPINGS.md
+//! has all of it.
 
 mod clock;
 mod column;
@@ -116,8 +117,8 @@ impl Mapping {
         Ok(Some(header))
     }
 
-    /// Whether a table has the columns that this reads: asked once for each table, so that a misspelt name does not leave a
-    /// column empty in every row.
+    /// Whether a table has the columns that this reads: asked once for each table, so that a misspelt name does not
+    /// leave a column empty in every row.
     ///
     /// # Errors
     /// Which is missing, or there twice, and where the mapping names it.

@@ -92,7 +92,24 @@ fn long_chains_and_circles_are_followed_in_time() {
 #[test]
 fn any_text_is_read_or_refused() {
     let mut random = fastrand::Rng::with_seed(5);
-    let parts = ["alias", "subject_id", ",", ";", "\n", "\"", "{", "}", ":", "a", "b", "\u{feff}", "é", "\0", "\"alias\":\"a\"", "\r"];
+    let parts = [
+        "alias",
+        "subject_id",
+        ",",
+        ";",
+        "\n",
+        "\"",
+        "{",
+        "}",
+        ":",
+        "a",
+        "b",
+        "\u{feff}",
+        "é",
+        "\0",
+        "\"alias\":\"a\"",
+        "\r",
+    ];
     for _ in 0..20_000 {
         let text: String = (0..random.usize(..30)).map(|_| parts[random.usize(..parts.len())]).collect();
         for text in [text.clone(), format!("alias,subject_id\n{text}"), format!("{{\"alias\":\"a\",{text}")] {

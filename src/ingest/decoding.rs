@@ -160,14 +160,9 @@ impl RowsOf<'_> {
         }
     }
 
-    /// Adds a row for everything that is in a record. Bytes that several rows were decoded from stand with the first that
-    /// keeps them: a page of a thousand records in one text is not kept a thousand times.
-    fn explode(
-        &mut self,
-        each: impl FnOnce(&mut dyn FnMut(Found<'_>)),
-        whole: Original<'_>,
-        origin: Origin<'_>,
-    ) {
+    /// Adds a row for everything that is in a record. Bytes that several rows were decoded from stand with the first
+    /// that keeps them: a page of a thousand records in one text is not kept a thousand times.
+    fn explode(&mut self, each: impl FnOnce(&mut dyn FnMut(Found<'_>)), whole: Original<'_>, origin: Origin<'_>) {
         let (mut index, mut kept) = (0, None);
         each(&mut |found| {
             let mut range = whole.range.start + found.piece.start..whole.range.start + found.piece.end;

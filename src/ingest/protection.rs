@@ -79,8 +79,8 @@ impl Protection {
         }
     }
 
-    /// A row without secrets. What a cell holds is told by its column's name too, as in JSON; and no secret reaches beyond
-    /// its cell.
+    /// A row without secrets. What a cell holds is told by its column's name too, as in JSON; and no secret reaches
+    /// beyond its cell.
     fn clean_row<'a>(&self, header: &Header, row: &'a [u8]) -> Cow<'a, [u8]> {
         let Ok(cells) = header.row(row) else { return self.redactor.redact_rejected(row) };
         let named = header.names.iter().zip(cells);

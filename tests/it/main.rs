@@ -11,6 +11,7 @@ mod harness;
 mod kafka;
 mod kafka_broker;
 mod lake;
+mod mappings;
 mod order;
 mod past;
 mod random;

@@ -114,7 +114,8 @@ impl Pattern {
                 return Ok(parts.to_timestamp()?.to_zoned(self.zone.clone()));
             }
             let wall = parts.to_datetime()?;
-            // Midnight may be missing or there twice where clocks are changed at night: then the first moment of the day.
+            // Midnight may be missing or there twice where clocks are changed at night: then the first moment of the
+            // day.
             let moment = wall.to_zoned(self.zone.clone())?;
             if self.ends { moment.tomorrow()?.start_of_day() } else { Ok(moment) }
         };

@@ -90,7 +90,8 @@ impl Column {
             if !is_stated(value) {
                 continue;
             }
-            let unmapped = || format!("{}: the map has no word for {} at \"{}\"", self.key.name, quoted(value), path.text);
+            let unmapped =
+                || format!("{}: the map has no word for {} at \"{}\"", self.key.name, quoted(value), path.text);
             match &words.otherwise {
                 Otherwise::Keep => return Ok(Value::Stated(path, value)),
                 Otherwise::Word(ours) => return Ok(Value::Ours(ours)),
@@ -122,7 +123,8 @@ impl Column {
         let known = word(value).and_then(|word| parse(&word).or_else(|| parse(&word.to_ascii_lowercase())));
         let (name, stated) = (self.key.name, quoted(value));
         let all = self.key.kind.words().unwrap_or_default().join(", ");
-        let unknown = format!("{name}: {stated} at \"{}\" is none of {all}; a map in the mapping translates it", path.text);
+        let unknown =
+            format!("{name}: {stated} at \"{}\" is none of {all}; a map in the mapping translates it", path.text);
         known.map(Some).ok_or(Rejection(unknown))
     }
 
@@ -170,7 +172,8 @@ impl Column {
         let stated = self.paths.iter().map(|path| (path, path.of(record))).find(|(_, value)| is_stated(value));
         let Some((path, value)) = stated else { return Ok(None) };
         let wrong = || {
-            let as_stated = if self.clock == Clock::Any { "that is known" } else { "as the mapping says they are written" };
+            let as_stated =
+                if self.clock == Clock::Any { "that is known" } else { "as the mapping says they are written" };
             format!("{}: {} at \"{}\" is no time {as_stated}", self.key.name, quoted(value), path.text)
         };
         self.clock.micros(value).map(Some).ok_or_else(wrong)

@@ -59,14 +59,12 @@ impl EventMapping {
                     event.asn = column.number(record, &mut fields);
                     Ok(())
                 }
-                Kind::Text | Kind::Ip | Kind::Word(_) | Kind::Grant => {
-                    column.text(record, &mut fields).map(|text| {
-                        let place = column.key.slot();
-                        if let Some((_, slot)) = place.and_then(|place| event.stated_texts_mut().into_iter().nth(place)) {
-                            *slot = text;
-                        }
-                    })
-                }
+                Kind::Text | Kind::Ip | Kind::Word(_) | Kind::Grant => column.text(record, &mut fields).map(|text| {
+                    let place = column.key.slot();
+                    if let Some((_, slot)) = place.and_then(|place| event.stated_texts_mut().into_iter().nth(place)) {
+                        *slot = text;
+                    }
+                }),
             };
             flaw = flaw.or(result.err());
         }
@@ -88,7 +86,8 @@ impl EventMapping {
         if column.key.name == "event_time" {
             event.event_time = micros.map_err(Rejection)?.ok_or_else(|| self.missing("event_time"))?;
             let plausible = time::PLAUSIBLE.contains(&event.event_time);
-            let wrong = || Rejection(format!("event_time: {} is not between 2000 and 2100", time::format(event.event_time)));
+            let wrong =
+                || Rejection(format!("event_time: {} is not between 2000 and 2100", time::format(event.event_time)));
             return plausible.then_some(()).ok_or_else(wrong);
         }
         let micros = micros.unwrap_or_else(|why| {

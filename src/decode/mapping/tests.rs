@@ -57,7 +57,10 @@ fn paths_alternatives_constants_and_defaults() {
     assert_eq!(column("client_id = \"c\"", record, "client_id"), None);
     assert_eq!(column("scopes = { path = \"s\", default = [\"a\", \"b\"] }", record, "scopes").unwrap(), "a b");
     assert_eq!(column("asn = { value = 64500 }", record, "asn").unwrap(), "64500");
-    assert_eq!(column("client_id = \"a\"", record, "decode_notes").unwrap(), "a: an object where text or a whole number was expected");
+    assert_eq!(
+        column("client_id = \"a\"", record, "decode_notes").unwrap(),
+        "a: an object where text or a whole number was expected"
+    );
 }
 
 #[test]
@@ -66,11 +69,20 @@ fn words_are_translated() {
     let of = |spec: &str, name: &str| column(&format!("{name} = {spec}"), record, name);
     assert_eq!(of("{ path = \"kind\", map = { person = \"human\" } }", "subject_kind").unwrap(), "human");
     assert_eq!(of("{ path = \"kind\", map = { bot = \"agent\" } }", "subject_kind"), None);
-    assert_eq!(of("{ path = \"kind\", map = { bot = \"agent\" }, otherwise = \"unknown\" }", "subject_kind").unwrap(), "unknown");
+    assert_eq!(
+        of("{ path = \"kind\", map = { bot = \"agent\" }, otherwise = \"unknown\" }", "subject_kind").unwrap(),
+        "unknown"
+    );
     assert_eq!(of("{ path = \"kind\", map = { bot = \"b\" }, otherwise = \"keep\" }", "client_id").unwrap(), "Person");
-    assert_eq!(of("{ path = \"ok\", map = { true = \"success\", false = \"failure\" } }", "outcome").unwrap(), "failure");
+    assert_eq!(
+        of("{ path = \"ok\", map = { true = \"success\", false = \"failure\" } }", "outcome").unwrap(),
+        "failure"
+    );
     assert_eq!(of("{ path = \"no\", map = { \"-\" = \"none\" } }", "token_binding").unwrap(), "none");
-    assert_eq!(of("{ path = \"nix\", map = { \"-\" = \"none\" }, default = \"dpop\" }", "token_binding").unwrap(), "dpop");
+    assert_eq!(
+        of("{ path = \"nix\", map = { \"-\" = \"none\" }, default = \"dpop\" }", "token_binding").unwrap(),
+        "dpop"
+    );
     assert_eq!(of("\"kind\"", "subject_kind"), None, "a word of no vocabulary");
     let notes = column("subject_kind = \"kind\"", record, "decode_notes").unwrap();
     assert_eq!(notes, "subject_kind: unknown value \"Person\" at \"kind\"");
@@ -84,8 +96,14 @@ fn what_an_event_needs_costs_the_record() {
     let text = "source = \"x\"\n[[event]]\nevent_time = ['at', 'then']\naction = 'what'\noutcome = 'end'\nexpires_at = 'until'\n";
     let mapping = mapping(text);
     assert_eq!(reason(&mapping, r#"{"what":"use"}"#), "event_time: no value at \"at\" or \"then\"");
-    assert_eq!(reason(&mapping, r#"{"at":"soon","what":"use"}"#), "event_time: \"soon\" at \"at\" is no time that is known");
-    assert_eq!(reason(&mapping, r#"{"at":1,"what":"use"}"#), "event_time: 1970-01-01T00:00:01Z is not between 2000 and 2100");
+    assert_eq!(
+        reason(&mapping, r#"{"at":"soon","what":"use"}"#),
+        "event_time: \"soon\" at \"at\" is no time that is known"
+    );
+    assert_eq!(
+        reason(&mapping, r#"{"at":1,"what":"use"}"#),
+        "event_time: 1970-01-01T00:00:01Z is not between 2000 and 2100"
+    );
     assert_eq!(reason(&mapping, r#"{"at":1793534400}"#), "action: no value at \"what\"");
     let unknown = reason(&mapping, r#"{"at":1793534400,"what":"LOGIN"}"#);
     assert!(unknown.starts_with("action: \"LOGIN\" at \"what\" is none of issue, refresh, use, "), "{unknown}");
@@ -123,7 +141,10 @@ fn records_come_alone_in_lists_and_in_pages() {
     let alone = mapping(&format!("source = \"x\"\n{EVENT}"));
     let paged = mapping(&format!("source = \"x\"\nrecords = \"data.items\"\n{EVENT}"));
     let ids = |mapping: &Mapping, record: &str| -> Vec<_> {
-        decoded(mapping, record).into_iter().map(|one| one.map_or_else(|why| why, |event| event["event_time"].clone())).collect()
+        decoded(mapping, record)
+            .into_iter()
+            .map(|one| one.map_or_else(|why| why, |event| event["event_time"].clone()))
+            .collect()
     };
     let item = |second: i64| format!("{{\"at\":{}}}", 1_793_534_400 + second);
     let times = |seconds: &[i64]| -> Vec<_> {
@@ -213,27 +234,84 @@ fn mistakes_are_told_with_line_and_nearest_key() {
 fn mistakes_in_columns() {
     let event = |columns: &str| format!("source = \"x\"\n[[event]]\nevent_time = \"at\"\n{columns}\n");
     for (columns, mistake) in [
-        ("action = \"issue\"", "\"action\" in [[event]] may be a word or a path; for the word write { value = \"issue\" }, for a path { path = \"issue\" }"),
-        ("action = { value = \"isue\" }", "\"value\" in \"action\" of [[event]] must be a word of its vocabulary, not \"isue\"; did you mean \"issue\"?"),
-        ("action = { pth = \"a\", path = \"a\" }", "unknown key \"pth\" in \"action\" of [[event]]; did you mean \"path\"?"),
-        ("action = { path = \"a\", map = { X = \"issues\" } }", "\"X\" in the map of \"action\" of [[event]] must be a word of its vocabulary, not \"issues\"; did you mean \"issue\"?"),
-        ("action = { path = \"a\", map = { X = \"issue\", x = \"use\" } }", "\"x\" is twice in the map of \"action\" of [[event]], where case does not matter"),
-        ("action = { path = \"a\", otherwise = \"other\" }", "\"otherwise\" in \"action\" of [[event]] needs \"map\"; for what is missing write \"default\""),
-        ("action = { path = \"a\", map = { X = \"issue\" }, otherwise = \"keep\" }", "\"otherwise\" in \"action\" of [[event]] must be a word of its vocabulary, not \"keep\""),
+        (
+            "action = \"issue\"",
+            "\"action\" in [[event]] may be a word or a path; for the word write { value = \"issue\" }, for a path { path = \"issue\" }",
+        ),
+        (
+            "action = { value = \"isue\" }",
+            "\"value\" in \"action\" of [[event]] must be a word of its vocabulary, not \"isue\"; did you mean \"issue\"?",
+        ),
+        (
+            "action = { pth = \"a\", path = \"a\" }",
+            "unknown key \"pth\" in \"action\" of [[event]]; did you mean \"path\"?",
+        ),
+        (
+            "action = { path = \"a\", map = { X = \"issues\" } }",
+            "\"X\" in the map of \"action\" of [[event]] must be a word of its vocabulary, not \"issues\"; did you mean \"issue\"?",
+        ),
+        (
+            "action = { path = \"a\", map = { X = \"issue\", x = \"use\" } }",
+            "\"x\" is twice in the map of \"action\" of [[event]], where case does not matter",
+        ),
+        (
+            "action = { path = \"a\", otherwise = \"other\" }",
+            "\"otherwise\" in \"action\" of [[event]] needs \"map\"; for what is missing write \"default\"",
+        ),
+        (
+            "action = { path = \"a\", map = { X = \"issue\" }, otherwise = \"keep\" }",
+            "\"otherwise\" in \"action\" of [[event]] must be a word of its vocabulary, not \"keep\"",
+        ),
         ("action = { map = { X = \"issue\" } }", "\"action\" of [[event]] needs \"path\" or \"value\""),
-        ("action = { value = \"issue\", path = \"a\" }", "\"value\" stands alone, and \"action\" of [[event]] says more; beside a path it is \"default\""),
+        (
+            "action = { value = \"issue\", path = \"a\" }",
+            "\"value\" stands alone, and \"action\" of [[event]] says more; beside a path it is \"default\"",
+        ),
         ("action = 5", "\"action\" in [[event]] must be a path, a list of paths or a table, not a whole number"),
-        ("action = \"a..b\"", "\"a..b\" in [[event]] is no path: a key is missing; a key with dots or brackets is written in quotes, '\"a.b\"'"),
-        ("action = \"a\"\nscopes = { path = \"s\", map = { a = \"b\" } }", "\"map\" has no meaning in \"scopes\" of [[event]], which holds no time and no single text"),
-        ("action = \"a\"\nissued_at = { value = \"2026-01-01\" }", "\"value\" has no meaning in \"issued_at\" of [[event]], which holds a time"),
-        ("action = \"a\"\nip = { value = \"localhost\" }", "\"value\" in \"ip\" of [[event]] must be an address, not \"localhost\""),
-        ("action = \"a\"\nissued_at = { path = \"i\", format = \"epochs\" }", "the format in \"issued_at\" of [[event]] must be \"any\" or \"rfc3339\" or \"epoch_s\" or \"epoch_ms\" or a pattern such as \"%d.%m.%Y\", not \"epochs\"; did you mean \"epoch_s\"?"),
-        ("action = \"a\"\nissued_at = { path = \"i\", format = \"%!\" }", "the format \"%!\" in \"issued_at\" of [[event]] cannot be used: "),
-        ("action = \"a\"\nissued_at = { path = \"i\", zone = \"Europe/Berln\" }", "\"zone\" in \"issued_at\" of [[event]] must be a zone such as \"Europe/Berlin\" or an offset such as \"+02:00\", not \"Europe/Berln\"; did you mean \"Europe/Berlin\"?"),
-        ("action = \"a\"\nissued_at = { path = \"i\", zone = \"UTC\" }", "\"zone\" and \"end_of_day\" in \"issued_at\" of [[event]] need a pattern as \"format\", not \"any\""),
-        ("action = \"a\"\nwhen = \"x\"", "\"when\" in [[event]] must be a table such as { type = \"login\" }, not text"),
-        ("action = \"a\"\nwhen = { a = [] }", "\"a\" in \"when\" of [[event]] must be one value or up to 1000, not as many"),
-        ("action = \"a\"\nwhen = { a = 1.5 }", "\"a\" in \"when\" of [[event]] must be text, a whole number, true or false, not a fraction"),
+        (
+            "action = \"a..b\"",
+            "\"a..b\" in [[event]] is no path: a key is missing; a key with dots or brackets is written in quotes, '\"a.b\"'",
+        ),
+        (
+            "action = \"a\"\nscopes = { path = \"s\", map = { a = \"b\" } }",
+            "\"map\" has no meaning in \"scopes\" of [[event]], which holds no time and no single text",
+        ),
+        (
+            "action = \"a\"\nissued_at = { value = \"2026-01-01\" }",
+            "\"value\" has no meaning in \"issued_at\" of [[event]], which holds a time",
+        ),
+        (
+            "action = \"a\"\nip = { value = \"localhost\" }",
+            "\"value\" in \"ip\" of [[event]] must be an address, not \"localhost\"",
+        ),
+        (
+            "action = \"a\"\nissued_at = { path = \"i\", format = \"epochs\" }",
+            "the format in \"issued_at\" of [[event]] must be \"any\" or \"rfc3339\" or \"epoch_s\" or \"epoch_ms\" or a pattern such as \"%d.%m.%Y\", not \"epochs\"; did you mean \"epoch_s\"?",
+        ),
+        (
+            "action = \"a\"\nissued_at = { path = \"i\", format = \"%!\" }",
+            "the format \"%!\" in \"issued_at\" of [[event]] cannot be used: ",
+        ),
+        (
+            "action = \"a\"\nissued_at = { path = \"i\", zone = \"Europe/Berln\" }",
+            "\"zone\" in \"issued_at\" of [[event]] must be a zone such as \"Europe/Berlin\" or an offset such as \"+02:00\", not \"Europe/Berln\"; did you mean \"Europe/Berlin\"?",
+        ),
+        (
+            "action = \"a\"\nissued_at = { path = \"i\", zone = \"UTC\" }",
+            "\"zone\" and \"end_of_day\" in \"issued_at\" of [[event]] need a pattern as \"format\", not \"any\"",
+        ),
+        (
+            "action = \"a\"\nwhen = \"x\"",
+            "\"when\" in [[event]] must be a table such as { type = \"login\" }, not text",
+        ),
+        (
+            "action = \"a\"\nwhen = { a = [] }",
+            "\"a\" in \"when\" of [[event]] must be one value or up to 1000, not as many",
+        ),
+        (
+            "action = \"a\"\nwhen = { a = 1.5 }",
+            "\"a\" in \"when\" of [[event]] must be text, a whole number, true or false, not a fraction",
+        ),
     ] {
         let mistakes = Mapping::parse("m.toml", &event(columns)).expect_err(columns);
         let told = mistakes.mistakes.iter().any(|one| one.message.starts_with(mistake) && one.line >= 4);
@@ -245,15 +323,27 @@ fn mistakes_in_columns() {
 fn mistakes_in_sections() {
     let with = |sections: &str| format!("source = \"x\"\n{sections}\n{EVENT}");
     for (sections, mistake) in [
-        ("unmatched = \"skp\"", "\"unmatched\" in the mapping must be \"reject\" or \"skip\" or \"other\", not \"skp\"; did you mean \"skip\"?"),
+        (
+            "unmatched = \"skp\"",
+            "\"unmatched\" in the mapping must be \"reject\" or \"skip\" or \"other\", not \"skp\"; did you mean \"skip\"?",
+        ),
         ("unmatched = \"other\"", "\"unmatched\" is \"other\", so [defaults] must say where \"event_time\" stands"),
         ("records = \"a\"\n[csv]", "\"records\" is for JSON; each row of a table is one record"),
         ("[csv]\ndelimiter = \":\"", "\"delimiter\" in [csv] must be \",\", \";\", \"|\" or a tab, \"\\t\", not \":\""),
         ("[csv]\ncolumns = []", "\"columns\" in [csv] must be a list of 1 to 4096, not as long"),
         ("[csv]\ndelim = \",\"", "unknown key \"delim\" in [csv]; did you mean \"delimiter\"?"),
-        ("[time]\nformat = \"rfc339\"", "the format in [time] must be \"any\" or \"rfc3339\" or \"epoch_s\" or \"epoch_ms\" or a pattern such as \"%d.%m.%Y\", not \"rfc339\"; did you mean \"rfc3339\"?"),
-        ("[time]\nformat = \"epoch_s\"\nzone = \"UTC\"", "\"zone\" and \"end_of_day\" in [time] need a pattern as \"format\", not \"epoch_s\""),
-        ("[time]\nformat = \"%Y-%m-%d %H:%M\"\nend_of_day = true", "the format \"%Y-%m-%d %H:%M\" in [time] states a time of day, so \"end_of_day\" has no meaning"),
+        (
+            "[time]\nformat = \"rfc339\"",
+            "the format in [time] must be \"any\" or \"rfc3339\" or \"epoch_s\" or \"epoch_ms\" or a pattern such as \"%d.%m.%Y\", not \"rfc339\"; did you mean \"rfc3339\"?",
+        ),
+        (
+            "[time]\nformat = \"epoch_s\"\nzone = \"UTC\"",
+            "\"zone\" and \"end_of_day\" in [time] need a pattern as \"format\", not \"epoch_s\"",
+        ),
+        (
+            "[time]\nformat = \"%Y-%m-%d %H:%M\"\nend_of_day = true",
+            "the format \"%Y-%m-%d %H:%M\" in [time] states a time of day, so \"end_of_day\" has no meaning",
+        ),
         ("[defaults]\nwhen = { a = 1 }", "unknown column \"when\" in [defaults]"),
         ("a = [", "unclosed array, expected `]`"),
     ] {
@@ -270,7 +360,8 @@ fn any_text_is_a_mapping_or_has_its_mistakes() {
         include_str!("../../../sample-data/mappings/scim-users.toml"),
         include_str!("../../../sample-data/mappings/custom-api.toml"),
     ];
-    let record = br#"{"id":"a","ts":1793534400000,"type":"token.used","ok":true,"token":{"fingerprint":"b","scopes":["a"]}}"#;
+    let record =
+        br#"{"id":"a","ts":1793534400000,"type":"token.used","ok":true,"token":{"fingerprint":"b","scopes":["a"]}}"#;
     let mut random = fastrand::Rng::with_seed(4);
     for _ in 0..10_000 {
         let mut text: Vec<char> = random.choice(seeds).unwrap().chars().collect();
@@ -279,7 +370,10 @@ fn any_text_is_a_mapping_or_has_its_mistakes() {
             let end = (at + random.usize(..20)).min(text.len());
             match random.u8(..4) {
                 0 => drop(text.drain(at..end)),
-                1 => text.insert(at, *random.choice(&['"', '[', ']', '{', '}', '=', '.', '%', '\n', '\0', 'é', '9']).unwrap()),
+                1 => text.insert(
+                    at,
+                    *random.choice(&['"', '[', ']', '{', '}', '=', '.', '%', '\n', '\0', 'é', '9']).unwrap(),
+                ),
                 2 => text[at] = random.char(..),
                 _ => {
                     let copied = text[at..end].to_vec();

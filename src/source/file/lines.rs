@@ -11,7 +11,8 @@ use crate::csv::Layout;
 use crate::source::{Body, CHUNK_BYTES, Chunk, HEAD_BYTES, RECORD_BYTES_MAX, Record};
 use table::Table;
 
-/// A reader of lines. The newline, a carriage return before it and a byte order mark at the very start are no part of them.
+/// A reader of lines. The newline, a carriage return before it and a byte order mark at the very start are no part of
+/// them.
 pub struct Lines {
     input: Box<dyn Read + Send>,
     /// Bytes read but not yet given out: the beginning of a line.
@@ -145,7 +146,8 @@ impl Lines {
         self.number += 1;
     }
 
-    /// Where in the text the last line ends that is there whole, or the last row; 0: none is. Nothing new stands before `from`.
+    /// Where in the text the last line ends that is there whole, or the last row; 0: none is. Nothing new stands before
+    /// `from`.
     fn complete(&self, data: &[u8], from: usize) -> usize {
         match &self.table {
             Some(table) => table.complete(data, self.number == 0),

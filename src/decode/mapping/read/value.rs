@@ -4,8 +4,14 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
+use super::super::clock::Clock;
 use super::super::column::{ASN_MAX, Column, Constant, Otherwise, Words};
-use super::*;
+use super::super::keys::{Key, Kind};
+use super::super::path::Path;
+use super::times::{TIME_KEYS, Times};
+use super::{ALTERNATIVES_MAX, Context, advised, quoted};
+use crate::policy::fields::{describe, integer};
+use crate::policy::parse::{Node, Reader};
 
 /// Keys of a column's table.
 const KEYS_OF_COLUMN: [&str; 8] = ["path", "value", "default", "map", "otherwise", "format", "zone", "end_of_day"];
@@ -76,7 +82,10 @@ impl Reader<'_> {
             };
             if !fits {
                 let holds = if key.kind == Kind::Time { "a time" } else { "no time and no single text" };
-                self.mistake(name.span(), format!("{} has no meaning in {place}, which holds {holds}", quoted(name.get_ref())));
+                self.mistake(
+                    name.span(),
+                    format!("{} has no meaning in {place}, which holds {holds}", quoted(name.get_ref())),
+                );
             }
         }
         self.combinations(table, node.span(), place);
@@ -94,11 +103,17 @@ impl Reader<'_> {
     fn combinations(&mut self, table: &DeTable, span: Range<usize>, place: &str) {
         let has = |name: &str| table.contains_key(name);
         if has("value") && table.len() > 1 {
-            self.mistake(span, format!("\"value\" stands alone, and {place} says more; beside a path it is \"default\""));
+            self.mistake(
+                span,
+                format!("\"value\" stands alone, and {place} says more; beside a path it is \"default\""),
+            );
         } else if !has("value") && !has("path") {
             self.mistake(span, format!("{place} needs \"path\" or \"value\""));
         } else if has("otherwise") && !has("map") {
-            self.mistake(span, format!("\"otherwise\" in {place} needs \"map\"; for what is missing write \"default\""));
+            self.mistake(
+                span,
+                format!("\"otherwise\" in {place} needs \"map\"; for what is missing write \"default\""),
+            );
         }
     }
 
@@ -145,7 +160,10 @@ impl Reader<'_> {
         for (theirs, node) in table {
             let name = theirs.get_ref().trim();
             if map.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
-                self.mistake(theirs.span(), format!("{} is twice in {inner}, where case does not matter", quoted(name)));
+                self.mistake(
+                    theirs.span(),
+                    format!("{} is twice in {inner}, where case does not matter", quoted(name)),
+                );
             }
             let ours = self.ours(name, key, node, &inner);
             map.extend(ours.map(|ours| (name.to_owned(), ours)));

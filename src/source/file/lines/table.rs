@@ -117,8 +117,10 @@ mod tests {
     use super::*;
     use crate::source::CHUNK_BYTES;
 
-    /// The records of a table with their positions, and its columns.
-    fn read(text: &[u8], layout: &Layout, from: i64) -> io::Result<(Vec<(i64, String)>, Option<Arc<Header>>, i64)> {
+    /// Rows with their positions, the columns, and the fingerprint of all lines.
+    type Read = (Vec<(i64, String)>, Option<Arc<Header>>, i64);
+
+    fn read(text: &[u8], layout: &Layout, from: i64) -> io::Result<Read> {
         let mut lines = Lines::new(Box::new(io::Cursor::new(text.to_vec())), false, Some(layout));
         assert!(lines.skip(from)?);
         let (mut rows, mut header, mut next) = (Vec::new(), None, from);
