@@ -12,5 +12,6 @@ mod lake;
 mod order;
 mod past;
 mod random;
+mod settled;
 mod source;
 mod tidy;

@@ -42,17 +42,17 @@ until = 2027-01-01
 ";
 
 /// The splitmix64 generator.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
+    pub fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let a = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (b ^ (b >> 31)) % below
     }
 
-    fn pick<'t>(&mut self, of: &[&'t str]) -> &'t str {
+    pub fn pick<'t>(&mut self, of: &[&'t str]) -> &'t str {
         of[self.roll(of.len() as u64) as usize]
     }
 }
@@ -156,7 +156,7 @@ fn token(dice: &mut Dice, seed: u64, grant: u64, at: i64, text: &mut String) {
 }
 
 /// Every row, in words that name all of it. Keys begin with the seed of their history.
-fn said(outcomes: &[Outcome]) -> BTreeSet<String> {
+pub fn said(outcomes: &[Outcome]) -> BTreeSet<String> {
     let rows = outcomes.iter().flat_map(|outcome| outcome.verdicts.as_ref().unwrap());
     let said = rows.map(|v| {
         let resolved = v.resolved_at.map(time::format);
