@@ -225,12 +225,6 @@ def steady(events, rounds, lake, newer):
         sys.exit("the lake could not be made")
 
 
-def pipe(generate, lake):
-    records = subprocess.Popen([str(a) for a in [TOKENTRAIL, "-q", *generate]], stdout=subprocess.PIPE)
-    subprocess.run([str(TOKENTRAIL), "-q", "--lake", str(lake), "ingest", "--keep-raw", "false", "--from", "-"], stdin=records.stdout, check=True)
-    records.wait()
-
-
 def fill(bootstrap, source):
     """One topic of 6 partitions with the records of a file."""
     from confluent_kafka import Producer

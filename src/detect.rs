@@ -28,8 +28,7 @@ use catalog::{Catalog, Detector};
 use cut::Cut;
 use folds::Fold;
 use folds::store::{Rebuilt, Store};
-use frame::{Frame, Past, Reach};
-use header::Scope;
+use frame::{Footing, Frame, Reach};
 use judge::judge;
 use lifecycle::{Change, Compared, Moment, Terms, Transition};
 use log::Log;
@@ -204,6 +203,7 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
     watch.lap("findings log");
     let bases = Arc::new(Bases::new(lake, &run.made_with, &request.ids)?);
     let past = if request.full { None } else { past(&bases, &log, &run, &detectors, policy).await? };
+    let stood = past.as_ref().map(|past| (past.base.version, past.base.as_of));
     let reach = past.map_or_else(|| Reach::of(request), Reach::Since);
     let frame = Frame::open(lake, &state, asked(policy, catalog, &detectors), as_of, reach).await?;
     watch.lap("frame");
@@ -211,13 +211,19 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
     watch.lap("detectors");
     for attempt in 0..ATTEMPTS_MAX {
         if attempt > 0 {
+            let version = log.version();
             log = Log::open(lake).await?;
+            // What is carried over would be theirs.
+            if frame.scope().is_some() && log.others_wrote_since(version, &run).await? {
+                return Box::pin(self::run(lake, policy, catalog, request)).await;
+            }
         }
         if let Some(scope) = frame.scope() {
             for outcome in &mut outcomes {
                 let present = log.present.get(outcome.detector.as_str());
                 if let Ok(verdicts) = &mut outcome.verdicts {
                     scope.complete(verdicts, present.into_iter().flat_map(|all| all.values()), &log.gone);
+                    judge::sort(verdicts);
                 }
             }
         }
@@ -228,8 +234,9 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
         }
         if recorded {
             log.record_run(&run, &came(&outcomes)).await?;
-            if outcomes.iter().all(|outcome| outcome.verdicts.is_ok()) && is_apart(&detectors, policy) {
-                frame.leave(&bases, log.version()).await?;
+            let stands = stood == Some((state.version, as_of)) && frame.scope().is_some();
+            if !stands && outcomes.iter().all(|outcome| outcome.verdicts.is_ok()) && is_apart(&detectors, policy) {
+                leave(&frame, &bases, &log).await;
             }
         }
         watch.lap("recorded");
@@ -241,6 +248,13 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
     Err(LakeError::Contended(format!("{}findings", lake.uri()), ATTEMPTS_MAX).into())
 }
 
+/// Leaves a base for the next run. Without it that one looks at everything; this one is recorded all the same.
+async fn leave(frame: &Frame<'_>, bases: &Bases, log: &Log) {
+    if let Err(error) = frame.leave(bases, log.version()).await {
+        tracing::warn!(%error, "the next run will look at everything: what it would go on from could not be kept");
+    }
+}
+
 /// Where a run can go on from; `None`: it looks at everything.
 async fn past(
     bases: &Arc<Bases>,
@@ -248,7 +262,7 @@ async fn past(
     run: &Run,
     detectors: &[&Detector],
     policy: &Policy,
-) -> Result<Option<Past>, DetectError> {
+) -> Result<Option<Footing>, DetectError> {
     if !is_apart(detectors, policy) {
         return Ok(None);
     }
@@ -258,15 +272,15 @@ async fn past(
         return Ok(None);
     }
     let found_subjects = log.subjects_found();
-    Ok(Some(Past { bases: bases.clone(), base, found_subjects }))
+    Ok(Some(Footing { bases: bases.clone(), base, found_subjects }))
 }
 
-/// Whether what these detectors say of settled grants rests on nothing that newer rows of others could change.
+/// Whether what these detectors say of settled grants rests on nothing that newer rows of others, or time, could change.
 fn is_apart(detectors: &[&Detector], policy: &Policy) -> bool {
     // Values that one grant gives to many: of a pair's smallest grant, of every user of a network.
     let shared = ["rate", "rate_factor", "steady_factor", "shared_asn_subjects"];
-    let is_apart = |detector: &&Detector| detector.is_built_in() || detector.header.scope == Some(Scope::Grant);
-    detectors.iter().all(is_apart) && !shared.iter().any(|key| policy.sets(key))
+    // Of a detector of the user's nobody knows how far it looks back.
+    detectors.iter().all(|detector| detector.is_built_in()) && !shared.iter().any(|key| policy.sets(key))
 }
 
 /// Says where the time of a run goes, to whoever asks for debug messages.

@@ -123,7 +123,7 @@ pub enum Reach {
     /// What earlier runs kept, brought up to date.
     Kept,
     /// The same, of what can have changed since a run before.
-    Since(Past),
+    Since(Footing),
     /// All events; nothing that was kept is used.
     All,
     /// The events within a cut of the past.
@@ -139,7 +139,7 @@ impl Reach {
 
 /// What a run goes on from.
 #[derive(Clone, Debug)]
-pub struct Past {
+pub struct Footing {
     pub bases: Arc<Bases>,
     pub base: Base,
     /// Subjects of whom something was found, which detectors of subjects ask about again.
@@ -182,13 +182,17 @@ impl<'p> Frame<'p> {
             Some(_) => Seen::kept(&sources, lake, &folds, &asked, past).await?,
             None => Seen::anew(&sources, &folds, &asked).await?,
         };
+        // Of those that are not looked at, everything is carried over.
+        let found_subjects: Vec<String> = match (past, &seen.scope) {
+            (Some(past), Some(scope)) => {
+                past.found_subjects.iter().filter(|name| scope.subjects.contains(*name)).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
         let few_grants = seen.scope.is_some() || state.rows() <= HELD_EVENTS_MAX;
         let mut frame = Self { asked, opened, as_of, folds, seen, few_grants, wide: context.clone() };
         frame.seen.tables.push(("events".to_owned(), events.clone()));
-        frame
-            .seen
-            .tables
-            .push(("found_subjects".to_owned(), names("subject_id", past.map_or(&[], |p| &p.found_subjects))?));
+        frame.seen.tables.push(("found_subjects".to_owned(), names("subject_id", &found_subjects)?));
         frame.wide = frame.session(&frame.seen.tables, Of::All).await?;
         frame.keep_small().await?;
         Ok(frame)

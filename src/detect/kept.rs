@@ -125,7 +125,7 @@ impl<'l> Store<'l> {
     ///
     /// `columns` are those of events that are kept, the stored grant and token among them.
     pub fn new(lake: &'l Lake, context: &SessionContext, columns: &[&str]) -> Result<Self, QueryError> {
-        Shelf::introduce(lake, context);
+        query::know_store(context, lake.events());
         let fields = columns.iter().map(|name| TABLE_SCHEMA.field_with_name(name).cloned());
         let fields = fields.collect::<Result<Vec<_>, _>>().map_err(DataFusionError::from)?;
         let id = hex(&Sha256::digest(columns.join(","))[..4]);

@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::common::DataFusionError;
-use datafusion::prelude::SessionContext;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 
 use crate::clock;
 use crate::lake::{Lake, LakeError};
-use crate::query::{self, QueryError};
+use crate::query::QueryError;
 
 /// Files stay this long after newer ones, for runs that began before those.
-const KEPT_MS: i64 = 3_600_000;
+pub const KEPT_MS: i64 = 3_600_000;
 
 /// One folder.
 #[derive(Debug)]
@@ -31,11 +30,6 @@ impl Shelf {
         let base = Path::from_url_path(lake.uri().path()).map_err(|e| DataFusionError::External(Box::new(e)))?;
         let folder = if name.is_empty() { base.join("folds") } else { base.join("folds").join(name) };
         Ok(Self { store, folder, root: root[..url::Position::BeforePath].to_owned() })
-    }
-
-    /// Tells a session how to read what is here.
-    pub fn introduce(lake: &Lake, context: &SessionContext) {
-        query::know_store(context, lake.events());
     }
 
     /// Where a session finds a file.
@@ -63,7 +57,7 @@ impl Shelf {
         }
     }
 
-    /// Puts a whole file in place.
+    /// Puts a whole file in place: local ones are written beside and renamed.
     pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), QueryError> {
         let path = self.folder.clone().join(name);
         let put = self.store.put(&path, bytes.into()).await;
@@ -77,11 +71,18 @@ impl Shelf {
         for meta in self.list().await? {
             let is_current = meta.location.filename().is_some_and(|name| name.starts_with(current));
             let is_old = !is_current && meta.last_modified.timestamp_millis() + KEPT_MS < now_ms;
-            if is_old && let Err(error) = self.store.delete(&meta.location).await {
-                tracing::debug!(%error, "a file that was replaced could not be deleted");
+            if is_old {
+                self.let_go(&meta).await;
             }
         }
         Ok(())
+    }
+
+    /// Deletes a file that something else stands for now; if it stays, it does no harm.
+    pub async fn let_go(&self, meta: &ObjectMeta) {
+        if let Err(error) = self.store.delete(&meta.location).await {
+            tracing::debug!(%error, "a file that was replaced could not be deleted");
+        }
     }
 
     /// Deletes every file below the folder whose path has this in it.

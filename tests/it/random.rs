@@ -65,6 +65,12 @@ fn moment(dice: &mut Dice) -> i64 {
     start + day * time::DAY + minute * 60_000_000 + if dice.roll(8) == 0 { 1_000 } else { 0 }
 }
 
+/// A record as far as every one of them goes.
+pub fn begun(id: &str, at: i64, action: &str, source: &str) -> String {
+    let at = time::format(at);
+    format!("{{\"event_id\":\"{id}\",\"event_time\":\"{at}\",\"action\":\"{action}\",\"source\":\"{source}\"")
+}
+
 /// One record; ids are few, so that stories meet.
 fn record(dice: &mut Dice, seed: u64, number: u64) -> String {
     const ACTIONS: [&str; 16] = [
@@ -91,11 +97,7 @@ fn record(dice: &mut Dice, seed: u64, number: u64) -> String {
     // A grant has an owner, a device and a host of its own, from which it strays now and then.
     let stray = |dice: &mut Dice, of: u64| if dice.roll(6) == 0 { dice.roll(of) } else { grant % of };
     let (subject, device, host, client) = (stray(dice, 5), stray(dice, 4), stray(dice, 4), stray(dice, 4));
-    let mut text = format!(
-        "{{\"event_id\":\"{seed}-e{number}\",\"event_time\":\"{}\",\"action\":\"{action}\",\"source\":\"{seed}-s{}\"",
-        time::format(at),
-        grant % 2
-    );
+    let mut text = begun(&format!("{seed}-e{number}"), at, action, &format!("{seed}-s{}", grant % 2));
     if dice.roll(10) == 0 {
         text.push_str(",\"outcome\":\"failure\"");
     }

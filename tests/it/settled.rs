@@ -14,7 +14,7 @@ use tokentrail::lake::maintenance;
 use tokentrail::policy::Policy;
 
 use crate::harness::{TempLake, ingest_memory};
-use crate::random::{Dice, said};
+use crate::random::{Dice, begun, said};
 
 /// Durations are short, so that grants settle 40 days after they ended.
 const POLICY: &str = "
@@ -50,7 +50,7 @@ const STRETCH_DAYS: i64 = 30;
 const RECORDS: u64 = 60;
 
 /// One record of a stretch; ids are few, so that stories meet.
-fn record(dice: &mut Dice, stretch: i64, number: u64) -> String {
+fn record(dice: &mut Dice, stretch: i64, number: u64, has_lone_tokens: bool) -> String {
     const ACTIONS: [&str; 12] = [
         "issue",
         "issue",
@@ -84,17 +84,14 @@ fn record(dice: &mut Dice, stretch: i64, number: u64) -> String {
     let (subject, device, host, client) = (stray(dice, 5), stray(dice, 4), stray(dice, 4), stray(dice, 4));
     let is_context = dice.roll(12) == 0;
     let action = dice.pick(if is_context { &CONTEXT } else { &ACTIONS });
-    let mut text = format!(
-        "{{\"event_id\":\"e{stretch}-{number}\",\"event_time\":\"{}\",\"action\":\"{action}\",\"source\":\"s{}\"",
-        time::format(at),
-        grant % 2
-    );
+    let mut text = begun(&format!("e{stretch}-{number}"), at, action, &format!("s{}", grant % 2));
     if dice.roll(12) == 0 {
         text.push_str(",\"outcome\":\"failure\"");
     }
     let is_broad = matches!(action, "revoke" | "logout") && dice.roll(3) == 0;
     if !is_context && !is_broad {
-        token(dice, grant, at, &mut text);
+        let has_family = !has_lone_tokens || dice.roll(4) > 0;
+        token(dice, grant, at, has_family, &mut text);
     }
     if !action.starts_with("device") {
         let kind = dice.pick(&["human", "human", "human", "service", "unknown"]);
@@ -118,11 +115,12 @@ fn record(dice: &mut Dice, stretch: i64, number: u64) -> String {
 }
 
 /// What a record says of its token.
-fn token(dice: &mut Dice, grant: u64, at: i64, text: &mut String) {
+fn token(dice: &mut Dice, grant: u64, at: i64, has_family: bool, text: &mut String) {
     let expires_at = at + dice.roll(200) as i64 * 3_600_000_000;
     let _ = write!(
         text,
-        ",\"token\":{{\"family\":\"fm-{grant}\",\"id\":\"tk-{grant}-{}\",\"kind\":\"{}\",\"storage\":\"{}\"",
+        ",\"token\":{{{}\"id\":\"tk-{grant}-{}\",\"kind\":\"{}\",\"storage\":\"{}\"",
+        if has_family { format!("\"family\":\"fm-{grant}\",") } else { String::new() },
         dice.roll(3),
         dice.pick(&["refresh", "refresh", "access"]),
         dice.pick(&["keychain", "keychain", "plaintext_file"]),
@@ -136,7 +134,7 @@ fn token(dice: &mut Dice, grant: u64, at: i64, text: &mut String) {
     text.push('}');
 }
 
-/// One history; how many of its runs went on from another.
+/// One history; how many of its runs went on from another. In every third some tokens are met without their family.
 async fn history(seed: u64) -> usize {
     let mut dice = Dice(seed);
     let policy = Policy::parse("policy.toml", POLICY).unwrap();
@@ -147,7 +145,9 @@ async fn history(seed: u64) -> usize {
     let mut partition: Vec<Option<Vec<u8>>> = Vec::new();
     let mut made = Vec::new();
     for stretch in 0..STRETCHES {
-        partition.extend((0..RECORDS).map(|number| Some(record(&mut dice, stretch, number).into_bytes())));
+        partition.extend(
+            (0..RECORDS).map(|number| Some(record(&mut dice, stretch, number, seed.is_multiple_of(3)).into_bytes())),
+        );
         ingest_memory(&lake, vec![partition.clone()], &Options::default(), 1_000).await;
         if dice.roll(3) == 0 {
             maintenance::compact(lake.events(), Some(2)).await.unwrap();
@@ -177,7 +177,7 @@ async fn history(seed: u64) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_goes_on_says_what_one_says_that_looks_at_everything() {
-    let seeds = std::env::var("TOKENTRAIL_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let seeds = std::env::var("TOKENTRAIL_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
     let mut running = tokio::task::JoinSet::new();
     for seed in 1..=seeds {
         running.spawn(history(seed));

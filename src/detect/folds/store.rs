@@ -14,13 +14,10 @@ use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
-use datafusion::common::DataFusionError;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
-use futures::{StreamExt as _, TryStreamExt as _};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
+use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -28,6 +25,7 @@ use parquet::file::properties::WriterProperties;
 use super::Fold;
 use crate::clock;
 use crate::detect::settled;
+use crate::detect::shelf::{KEPT_MS, Shelf};
 use crate::event::columns::EVENT_DATE;
 use crate::lake::log::DataFile;
 use crate::lake::table::State;
@@ -36,8 +34,6 @@ use crate::query::{self, QueryError, owned, views};
 
 /// A reader merges at most this many parts.
 const PARTS_MAX: usize = 8;
-/// Parts that a merge has replaced stay this long, for readers that began before it.
-const KEPT_MS: i64 = 3_600_000;
 /// Events of days that are folded at once.
 const CHUNK_ROWS: u64 = 2_000_000;
 /// Rows of one page: what looking up one grant reads.
@@ -49,7 +45,6 @@ struct Part {
     from: i64,
     to: i64,
     bytes: u64,
-    modified_at_ms: i64,
 }
 
 /// What became of a fold that was made again.
@@ -64,21 +59,15 @@ pub struct Rebuilt {
 pub struct Store<'l> {
     lake: &'l Lake,
     context: SessionContext,
-    store: Arc<dyn ObjectStore>,
-    base: Path,
-    root: String,
     fences: Vec<i64>,
 }
 
 impl<'l> Store<'l> {
     /// The folds beside the lake's tables; `context` lends its limits.
     pub async fn new(lake: &'l Lake, context: &SessionContext) -> Result<Self, QueryError> {
-        let (store, root) = lake.events().root_store();
-        let base = Path::from_url_path(lake.uri().path()).map_err(|e| DataFusionError::External(Box::new(e)))?;
-        let root = root[..url::Position::BeforePath].to_owned();
         query::know_store(context, lake.events());
         let fences = settled::fences(lake, clock::now_micros() / 1000).await?;
-        Ok(Self { lake, context: query::sibling(context), store, base: base.join("folds"), root, fences })
+        Ok(Self { lake, context: query::sibling(context), fences })
     }
 
     /// A table of the fold's parts over all events up to the state's version, brought up to date first.
@@ -130,14 +119,14 @@ impl<'l> Store<'l> {
         if parts.is_empty() {
             return Ok(Arc::new(EmptyTable::new(schema)));
         }
-        let paths: Vec<String> = parts.iter().map(|p| format!("{}/{}", self.root, self.path(fold, p))).collect();
+        let shelf = self.shelf(fold)?;
+        let paths: Vec<String> = parts.iter().map(|part| shelf.url(&part.file())).collect();
         Ok(context.read_parquet(paths, ParquetReadOptions::default().schema(&schema)).await?.into_view())
     }
 
     /// The parts to read, after folding what is new and merging what has piled up.
     async fn chain(&self, fold: &Fold, state: &State) -> Result<Vec<Part>, QueryError> {
-        let listed = self.list(fold).await?;
-        let mut chain = tile(&listed, 0, state.version);
+        let mut chain = tile(&self.list(fold).await?, 0, state.version);
         let covered = chain.last().map_or(0, |p| p.to);
         if covered < state.version {
             match self.lake.events().added_between(covered, state.version).await? {
@@ -149,7 +138,7 @@ impl<'l> Store<'l> {
             let merged = self.merge(fold, &chain[range.clone()]).await?;
             chain.splice(range, [merged]);
         }
-        self.tidy(fold, &listed, &chain).await;
+        self.tidy(fold, &chain).await?;
         Ok(chain)
     }
 
@@ -240,43 +229,43 @@ impl<'l> Store<'l> {
 
     async fn put(&self, fold: &Fold, writer: ArrowWriter<Vec<u8>>, from: i64, to: i64) -> Result<Part, QueryError> {
         let bytes = writer.into_inner().map_err(LakeError::from)?;
-        let part = Part { from, to, bytes: bytes.len() as u64, modified_at_ms: clock::now_micros() / 1000 };
-        let path = self.path(fold, &part);
-        // The store puts whole objects in place: local files are written beside and renamed.
-        let put = self.store.put(&path, bytes.into()).await;
-        put.map_err(|cause| LakeError::Storage { doing: format!("writing {path}"), cause })?;
+        let part = Part { from, to, bytes: bytes.len() as u64 };
+        self.shelf(fold)?.put(&part.file(), bytes).await?;
         Ok(part)
     }
 
-    fn path(&self, fold: &Fold, part: &Part) -> Path {
-        self.base.clone().join(fold.id()).join(format!("{}-{}.parquet", part.from, part.to))
+    fn shelf(&self, fold: &Fold) -> Result<Shelf, QueryError> {
+        Shelf::new(self.lake, &fold.id())
     }
 
     async fn list(&self, fold: &Fold) -> Result<Vec<Part>, QueryError> {
-        let folder = self.base.clone().join(fold.id());
-        let listed: Vec<_> = match self.store.list(Some(&folder)).try_collect().await {
-            Ok(listed) => listed,
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            Err(cause) => return Err(LakeError::Storage { doing: format!("listing {folder}"), cause }.into()),
-        };
-        let part = |meta: &object_store::ObjectMeta| -> Option<Part> {
-            let (from, to) = meta.location.filename()?.strip_suffix(".parquet")?.split_once('-')?;
-            let modified_at_ms = meta.last_modified.timestamp_millis();
-            Some(Part { from: from.parse().ok()?, to: to.parse().ok()?, bytes: meta.size, modified_at_ms })
-        };
-        Ok(listed.iter().filter_map(part).collect())
+        Ok(self.shelf(fold)?.list().await?.iter().filter_map(Part::of).collect())
     }
 
     /// Deletes parts that a merge replaced long enough ago.
-    async fn tidy(&self, fold: &Fold, listed: &[Part], chain: &[Part]) {
-        let now_ms = clock::now_micros() / 1000;
+    async fn tidy(&self, fold: &Fold, chain: &[Part]) -> Result<(), QueryError> {
+        let (shelf, now_ms) = (self.shelf(fold)?, clock::now_micros() / 1000);
         let replaced =
             |p: &Part| chain.iter().any(|c| c.from <= p.from && p.to <= c.to && (c.from, c.to) != (p.from, p.to));
-        for part in listed.iter().filter(|p| replaced(p) && p.modified_at_ms + KEPT_MS < now_ms) {
-            if let Err(error) = self.store.delete(&self.path(fold, part)).await {
-                tracing::debug!(fold = fold.name, %error, "a part that was merged could not be deleted");
+        for meta in shelf.list().await? {
+            let is_old = meta.last_modified.timestamp_millis() + KEPT_MS < now_ms;
+            if is_old && Part::of(&meta).is_some_and(|part| replaced(&part)) {
+                shelf.let_go(&meta).await;
             }
         }
+        Ok(())
+    }
+}
+
+impl Part {
+    fn file(&self) -> String {
+        format!("{}-{}.parquet", self.from, self.to)
+    }
+
+    /// The part that a file is, by its name.
+    fn of(meta: &object_store::ObjectMeta) -> Option<Self> {
+        let (from, to) = meta.location.filename()?.strip_suffix(".parquet")?.split_once('-')?;
+        Some(Self { from: from.parse().ok()?, to: to.parse().ok()?, bytes: meta.size })
     }
 }
 
@@ -292,7 +281,8 @@ fn chunks(fold: &Fold, mut files: Vec<DataFile>) -> Vec<Vec<DataFile>> {
     let mut rows = CHUNK_ROWS;
     for of_day in files.chunk_by(|a, b| day(a) == day(b)) {
         if rows >= CHUNK_ROWS {
-            (rows, chunks) = (0, [chunks, vec![Vec::new()]].concat());
+            rows = 0;
+            chunks.push(Vec::new());
         }
         rows += of_day.iter().map(|file| file.rows).sum::<u64>();
         if let Some(chunk) = chunks.last_mut() {
@@ -356,7 +346,7 @@ mod tests {
     use super::*;
 
     fn part(from: i64, to: i64, bytes: u64) -> Part {
-        Part { from, to, bytes, modified_at_ms: 0 }
+        Part { from, to, bytes }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use datafusion::prelude::SessionContext;
 use super::scope::Scope;
 use super::sources::Sources;
 use super::world::{Ground, World, is_of_grants, issuers};
-use super::{LOOKUP_MAX, Past, Tables};
+use super::{Footing, LOOKUP_MAX, Tables};
 use crate::detect::folds::Fold;
 use crate::detect::folds::store::Store;
 use crate::detect::policy_views::Asked;
@@ -55,7 +55,7 @@ impl Seen {
         lake: &Lake,
         folds: &[Fold],
         asked: &Asked<'_>,
-        past: Option<&Past>,
+        past: Option<&Footing>,
     ) -> Result<Self, QueryError> {
         let store = Store::new(lake, sources.context).await?;
         let mut whole = Vec::new();
@@ -156,7 +156,7 @@ async fn looked_at(
     lake: &Lake,
     store: &Store<'_>,
     whole: &[(&Fold, Arc<dyn TableProvider>)],
-    past: &Past,
+    past: &Footing,
     asked: &Asked<'_>,
 ) -> Result<Option<World>, QueryError> {
     let late_before = past.base.late_before(asked.policy);

@@ -69,7 +69,7 @@ impl<'g> Ground<'g> {
             return Ok(Err("there is no fold of grants"));
         };
         let newer = &since[grants.name];
-        if (self.base.has_lone_tokens || self.has_lone(newer).await?) && self.has_any("aliases").await? {
+        if (self.base.has_lone_tokens || self.has_lone(newer).await?) && self.has_aliases().await? {
             return Ok(Err("some tokens are met with and without their family"));
         }
         let open = ids(self.context, &self.bases.rows(self.context, self.base, grants).await?).await?;
@@ -92,7 +92,7 @@ impl<'g> Ground<'g> {
             grants,
             hosts: self.names_in(&parts, "contexts", "host_id").await?,
             subjects: self.names_in(&parts, "places", "subject_id").await?,
-            first_day: time::format(self.late_before)[..10].to_owned(),
+            first_day: time::format(self.late_before).get(..10).unwrap_or_default().to_owned(),
         };
         Ok(Ok(World { parts, scope }))
     }
@@ -123,6 +123,12 @@ impl<'g> Ground<'g> {
             Some((_, whole)) => any(self.context.read_table(whole.clone())?).await,
             None => Ok(false),
         }
+    }
+
+    /// Whether any token was met with its family: what stands under its own id may belong there.
+    async fn has_aliases(&self) -> Result<bool, QueryError> {
+        let parts = self.store.parts(&Fold::aliases().await?, self.state).await?;
+        any(self.context.read_table(parts)?).await
     }
 
     async fn has_lone(&self, grants: &Arc<dyn TableProvider>) -> Result<bool, QueryError> {
@@ -206,7 +212,7 @@ impl<'g> Ground<'g> {
 
     /// Days that are judged, and those that they are compared with.
     fn recent_days(&self, whole: &Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let first = query::ScalarValue::Date32(Some(day(self.late_before - HISTORY)));
+        let first = query::ScalarValue::Date32(Some(day(self.late_before.saturating_sub(HISTORY))));
         Ok(self.context.read_table(whole.clone())?.filter(col("day").gt_eq(lit(first)))?.into_view())
     }
 
