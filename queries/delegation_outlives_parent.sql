@@ -22,9 +22,9 @@ key      = ["grant_id", "parent_id"]
 reads    = ["context_events", "contexts", "ends", "grants", "offboardings", "token_events"]
 every    = "5m"
 nominate = """
-SELECT grant_id
-FROM grants_fold
-WHERE EXISTS (SELECT 1 FROM parents_parts)
+SELECT g.grant_id
+FROM (SELECT parent_id FROM parents_parts LIMIT 1) AS p
+CROSS JOIN grants_fold AS g
 """
 [controls]
 csf         = ["PR.AA-05", "PR.AA-01"]

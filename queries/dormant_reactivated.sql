@@ -129,8 +129,8 @@ FROM candidates
 UNION
 -- What is new for them, and whether they were away, their other grants tell.
 SELECT p.grant_id
-FROM places AS p
-INNER JOIN owners AS o ON o.subject_id = p.subject_id
+FROM owners AS o
+INNER JOIN all_places AS p ON p.subject_id = o.subject_id
 """
 [controls]
 csf         = ["PR.AA-05", "DE.CM-03"]

@@ -119,7 +119,7 @@ users AS (
 
 SELECT grant_id FROM candidates
 UNION
-SELECT p.grant_id FROM places AS p INNER JOIN subjects AS s ON s.subject_id = p.subject_id
+SELECT p.grant_id FROM subjects AS s INNER JOIN all_places AS p ON p.subject_id = s.subject_id
 UNION
 SELECT grant_id FROM users WHERE nth <= subject_count + 1
 """

@@ -42,8 +42,8 @@ WITH visits AS (
 ),
 
 beginnings AS (
-    SELECT subject_id, MIN(first_at) AS known_since
-    FROM visits
+    SELECT subject_id, MIN(first_exercised_at) AS known_since
+    FROM machines
     GROUP BY subject_id
 ),
 
@@ -60,18 +60,18 @@ new_places AS (
 ),
 
 new_machines AS (
-    SELECT subject_id, MIN(first_at) AS first_at
-    FROM visits
+    SELECT subject_id, MIN(first_exercised_at) AS first_at
+    FROM machines
     WHERE device_id IS NOT NULL
     GROUP BY subject_id, device_id
     UNION
-    SELECT subject_id, MIN(first_at) AS first_at
-    FROM visits
+    SELECT subject_id, MIN(first_exercised_at) AS first_at
+    FROM machines
     WHERE host_id IS NOT NULL
     GROUP BY subject_id, host_id
     UNION
-    SELECT subject_id, MIN(first_at) AS first_at
-    FROM visits
+    SELECT subject_id, MIN(first_exercised_at) AS first_at
+    FROM machines
     WHERE agent_family IS NOT NULL
     GROUP BY subject_id, agent_family
 ),
@@ -86,9 +86,14 @@ candidates AS (
     WHERE NOT v.is_egress AND v.first_at >= b.known_since + v.min_history
 )
 
-SELECT DISTINCT p.grant_id
-FROM places AS p
-INNER JOIN candidates AS c ON c.subject_id = p.subject_id
+SELECT p.grant_id
+FROM candidates AS c
+INNER JOIN all_places AS p ON p.subject_id = c.subject_id
+UNION
+-- Those of whom something was said before are asked again.
+SELECT p.grant_id
+FROM found_subjects AS f
+INNER JOIN all_places AS p ON p.subject_id = f.subject_id
 """
 [controls]
 csf         = ["DE.CM-09", "DE.AE-02"]
@@ -99,9 +104,9 @@ nist_800_53 = ["AC-2(12)", "SI-4"]
 WITH whole AS (
     -- Subjects of whom every grant is here. A grant may have been exercised by others too, of whom not all is.
     SELECT p.subject_id
-    FROM all_places AS p
+    FROM (SELECT DISTINCT subject_id FROM places WHERE subject_id IS NOT NULL) AS s
+    INNER JOIN all_places AS p ON p.subject_id = s.subject_id
     LEFT JOIN grants AS g ON g.grant_id = p.grant_id
-    WHERE p.subject_id IS NOT NULL
     GROUP BY p.subject_id
     HAVING COUNT(*) = COUNT(g.grant_id)
 ),

@@ -21,11 +21,10 @@ key      = ["host_id"]
 reads    = ["contexts", "hosts"]
 every    = "5m"
 nominate = """
-SELECT host_id
-FROM contexts
-WHERE host_id IS NOT NULL
-GROUP BY host_id
-HAVING MIN(subject_id) <> MAX(subject_id) OR MIN(os_user) <> MAX(os_user)
+SELECT c.host_id
+FROM (SELECT DISTINCT host_id FROM contexts WHERE host_id IS NOT NULL) AS c
+INNER JOIN host_bounds AS b ON b.host_id = c.host_id
+WHERE b.least_subject_id <> b.greatest_subject_id OR b.least_os_user <> b.greatest_os_user
 """
 [controls]
 csf         = ["PR.AA-02"]

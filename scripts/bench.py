@@ -1,13 +1,14 @@
 """Measures Tokentrail beside DuckDB on the same files in the same run, one after the other in turn.
 
-Use: scripts/bench [ingest|kafka|detect] [--events N] [--rounds N]     (installs and builds what it needs, then runs this)
+Use: scripts/bench [ingest|kafka|detect|flat] [--events N] [--rounds N]     (installs and builds what it needs, then runs this)
 
 A shared machine is noisy: quote the ratio of each pair and the median, not single times. What is printed:
   ingest   NDJSON to a lake (commit, repeats, hashes) against DuckDB writing typed zstd Parquet from the same file
   kafka    Kafka to a lake against consuming and discarding with the same client
   detect   a pass after new events against DuckDB's four queries from the raw events of the same lake
+  flat     the same over histories of 5, 20 and 50 million events with the same number of live grants
 """
-import argparse, datetime, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, datetime, itertools, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
 
 import duckdb
 
@@ -94,9 +95,14 @@ PEER_GRANTS = f"""
 # The four detectors from the raw events, as somebody would write them in DuckDB: key columns and violated_at.
 PEER_DETECT = {
     "refresh_after_offboarding": f"""
-        SELECT e.subject_id, e.grant_id, min(e.event_time) FROM events e
-        JOIN (SELECT subject_id, min(event_time) AS moment FROM events WHERE action = 'offboard' GROUP BY 1) o USING (subject_id)
-        WHERE e.action = 'refresh' AND e.outcome = 'success' AND e.event_time >= o.moment AND e.event_time <= {T} GROUP BY 1, 2""",
+        WITH away AS (
+            SELECT o.subject_id, o.event_time AS since, min(r.event_time) AS until FROM events o
+            LEFT JOIN (SELECT subject_id, event_time FROM events WHERE action = 'reinstate' AND event_time <= {T}) r
+                ON r.subject_id = o.subject_id AND r.event_time > o.event_time
+            WHERE o.action = 'offboard' AND o.event_time <= {T} GROUP BY 1, 2)
+        SELECT e.subject_id, e.grant_id, min(e.event_time) FROM events e JOIN away a USING (subject_id)
+        WHERE e.action = 'refresh' AND e.outcome = 'success' AND e.event_time >= a.since AND (a.until IS NULL OR e.event_time < a.until)
+            AND e.event_time <= {T} GROUP BY 1, 2""",
     "token_older_than_policy": f"""
         WITH grants AS ({PEER_GRANTS})
         SELECT grant_id, 'age', started_at + INTERVAL 30 DAY FROM grants WHERE least(ended_at, {T}) - started_at > INTERVAL 30 DAY
@@ -118,11 +124,15 @@ PEER_DETECT = {
         SELECT host_id, min(moment) FROM found GROUP BY 1""",
     "unrevoked_lost_device": f"""
         WITH grants AS ({PEER_GRANTS}),
-        lost AS (SELECT device_id, event_time + INTERVAL 1 HOUR AS x FROM events WHERE action = 'device_lost' AND outcome = 'success' AND event_time <= {T}),
-        used AS (SELECT DISTINCT device_id, grant_id FROM events JOIN (SELECT DISTINCT device_id FROM lost) USING (device_id)
-            WHERE action IN ('issue', 'refresh', 'use') AND outcome = 'success' AND event_time <= {T})
+        lost AS (
+            SELECT l.device_id, l.event_time + INTERVAL 1 HOUR AS x, min(r.event_time) AS until FROM events l
+            LEFT JOIN (SELECT device_id, event_time FROM events WHERE action = 'device_recovered' AND event_time <= {T}) r
+                ON r.device_id = l.device_id AND r.event_time > l.event_time
+            WHERE l.action = 'device_lost' AND l.outcome = 'success' AND l.event_time <= {T} GROUP BY 1, 2),
+        used AS (SELECT device_id, grant_id, min(event_time) AS used_at FROM events JOIN (SELECT DISTINCT device_id FROM lost) USING (device_id)
+            WHERE action IN ('issue', 'refresh', 'use') AND outcome = 'success' AND event_time <= {T} GROUP BY 1, 2)
         SELECT device_id, grant_id, min(x) FROM used JOIN lost USING (device_id) JOIN grants USING (grant_id)
-        WHERE started_at <= x AND (ended_at IS NULL OR ended_at > x) AND x <= {T} GROUP BY 1, 2""",
+        WHERE started_at <= x AND (ended_at IS NULL OR ended_at > x) AND (until IS NULL OR (x < until AND used_at < until)) AND x <= {T} GROUP BY 1, 2""",
 }
 
 
@@ -158,34 +168,61 @@ def our_rows(output):
 
 
 def detect(folder, events, rounds):
-    lake = folder / "lake-detect"
+    """Passes over a steady company: the same number of live grants, whatever the length of its history."""
+    lake, newer = folder / "lake-detect", folder / "newer.ndjson"
     print(f"detect: a lake of {events} events", flush=True)
-    pipe(["generate", "--shape", "workload-context", "--events", events], lake)
-    command = [TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", *PEER_DETECT, "--as-of", AS_OF]
-    first, memory, output = run(command)
-    print(f"  first pass, folds from nothing: {first:.2f} s, {memory:.0f} MiB", flush=True)
-    found, (seconds, peer) = our_rows(output), peer_detect(lake)
-    print(f"  duckdb, four queries from raw events: {seconds:.2f} s", flush=True)
+    steady(events, rounds, lake, newer)
+    four = [TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", *PEER_DETECT, "--as-of", AS_OF]
+    all28 = [TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", "--as-of", AS_OF]
+    seconds, memory, output = run(four)
+    print(f"  first pass of the four, their folds from nothing: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
+    found, (theirs_first, peer) = our_rows(output), peer_detect(lake)
+    print(f"  duckdb, four queries from raw events: {theirs_first:.2f} s; it needs {theirs_first / seconds:.2f}x our first pass", flush=True)
     for name in PEER_DETECT:
         if found[name] != peer[name]:
             sys.exit(f"{name}: {len(found[name] - peer[name])} rows only ours, {len(peer[name] - found[name])} only the peer's: "
                      f"{[*(found[name] ^ peer[name])][:3]}")
         print(f"  {name}: {len(peer[name])} rows, the same on both sides", flush=True)
-    ours, theirs = [], []
+    seconds, memory, _ = run(all28)
+    print(f"  first pass of all detectors: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
+    of_four, of_all, theirs = [], [], []
     for round in range(rounds):
-        pipe(["generate", "--shape", "workload", "--events", 100_000, "--seed", 100 + round], lake)
-        seconds, memory, _ = run(command)
-        ours.append(seconds)
-        print(f"  pass after 100,000 new events: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
+        run([TOKENTRAIL, "-q", "--lake", lake, "ingest", "--keep-raw", "false", "--from", f"{newer}.{round}"])
+        for name, command, times in [("the four", four, of_four), ("all detectors", all28, of_all)]:
+            seconds, memory, _ = run(command)
+            times.append(seconds)
+            print(f"  pass of {name} after 100,000 new events: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
         theirs.append(peer_detect(lake)[0])
-        print(f"  duckdb, four queries from raw events: {theirs[-1]:.2f} s", flush=True)
-    ratios("detect", ours, theirs)
+        print(f"  duckdb, four queries from raw events: {theirs[-1]:.2f} s; the four took {of_four[-1] / theirs[-1]:.1%} of it", flush=True)
+    ratios(f"the four, {events} events", of_four, theirs)
+    return statistics.median(of_all)
 
 
-def pipe(generate, lake):
-    records = subprocess.Popen([str(a) for a in [TOKENTRAIL, "-q", *generate]], stdout=subprocess.PIPE)
-    subprocess.run([str(TOKENTRAIL), "-q", "--lake", str(lake), "ingest", "--keep-raw", "false", "--from", "-"], stdin=records.stdout, check=True)
-    records.wait()
+def flat(folder, events, rounds):
+    """A pass of all detectors over a short history and over longer ones."""
+    passes = {}
+    for length in [5_000_000, 20_000_000, 50_000_000]:
+        if length <= events:
+            passes[length] = detect(folder, length, rounds)
+            shutil.rmtree(folder / "lake-detect")
+    shortest = min(passes)
+    for length, seconds in passes.items():
+        print(f"all detectors after 100,000 new events on {length}: {seconds:.2f} s, {seconds / passes[shortest]:.2f}x of {shortest}", flush=True)
+
+
+def steady(events, rounds, lake, newer):
+    """A lake of the first events, and the last 100,000 for each round in files of their own."""
+    generate = [TOKENTRAIL, "-q", "generate", "--shape", "steady", "--events", events + rounds * 100_000]
+    records = subprocess.Popen([str(a) for a in generate], stdout=subprocess.PIPE)
+    ingest = [str(a) for a in [TOKENTRAIL, "-q", "--lake", lake, "ingest", "--keep-raw", "false", "--from", "-"]]
+    into = subprocess.Popen(ingest, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    into.stdin.writelines(itertools.islice(records.stdout, events))
+    into.stdin.close()
+    for round in range(rounds):
+        with open(f"{newer}.{round}", "wb") as file:
+            file.writelines(itertools.islice(records.stdout, 100_000))
+    if into.wait() or records.wait():
+        sys.exit("the lake could not be made")
 
 
 def fill(bootstrap, source):
@@ -240,7 +277,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for what in arguments.what:
-            {"ingest": ingest, "detect": detect, "kafka": kafka}[what](pathlib.Path(folder), arguments.events, arguments.rounds)
+            {"ingest": ingest, "detect": detect, "kafka": kafka, "flat": flat}[what](pathlib.Path(folder), arguments.events, arguments.rounds)
 
 
 main()

@@ -18,19 +18,23 @@ pub mod lifecycle;
 pub mod log;
 pub mod policy_views;
 pub mod runs;
+pub mod settled;
+pub mod shelf;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use catalog::{Catalog, Detector};
 use cut::Cut;
 use folds::Fold;
 use folds::store::{Rebuilt, Store};
-use frame::{Frame, Reach};
+use frame::{Footing, Frame, Reach};
 use judge::judge;
 use lifecycle::{Change, Compared, Moment, Terms, Transition};
 use log::Log;
 use policy_views::Asked;
 use runs::{Came, MadeWith, Run};
+use settled::Bases;
 
 use crate::clock;
 use crate::finding::{Finding, Verdict};
@@ -69,6 +73,8 @@ pub struct Report {
     pub transitions: Vec<Transition>,
     /// What is open, acked and suppressed ones included, by detector and key.
     pub open: Vec<Finding>,
+    /// How many grants it looked at, going on from a run before; `None`: all there are.
+    pub looked_at: Option<usize>,
     /// Whether the findings log took it up. A look at the past changes nothing there.
     pub recorded: bool,
 }
@@ -103,13 +109,13 @@ pub async fn look(
     let as_of = request.as_of.unwrap_or_else(clock::now_micros);
     let state = lake.events().refresh().await?;
     let detectors = catalog.select(&request.ids)?;
-    let frame = Frame::open(lake, &state, asked(policy, catalog), as_of, Reach::of(request)).await?;
+    let frame = Frame::open(lake, &state, asked(policy, catalog, &detectors), as_of, Reach::of(request)).await?;
     all_said(&frame, catalog, &detectors, as_of, request.full && is_small(&state)).await
 }
 
 /// Over few events a full run also shows that nominating leaves nothing out; over many it would sort them all.
 fn is_small(state: &State) -> bool {
-    state.files.values().map(|file| file.rows).sum::<u64>() <= WIDE_ROWS_MAX
+    state.rows() <= WIDE_ROWS_MAX
 }
 
 /// What detectors say of a frame, marked where something they rest on may not have been delivered.
@@ -139,7 +145,7 @@ pub async fn repeat(
 ) -> Result<Vec<Outcome>, DetectError> {
     let state = lake.events().refresh().await?;
     let detectors = catalog.select(ids)?;
-    let frame = Frame::open(lake, &state, asked(policy, catalog), as_of, Reach::Cut(cut)).await?;
+    let frame = Frame::open(lake, &state, asked(policy, catalog, &detectors), as_of, Reach::Cut(cut)).await?;
     all_said(&frame, catalog, &detectors, as_of, false).await
 }
 
@@ -150,7 +156,7 @@ pub async fn repeat(
 pub async fn rebuild(lake: &Lake, policy: &Policy) -> Result<Vec<(&'static str, Rebuilt)>, DetectError> {
     let state = lake.events().refresh().await?;
     let context = query::session(query::Limits::default())?;
-    let store = Store::new(lake, &context)?;
+    let store = Store::new(lake, &context).await?;
     let mut rebuilt = Vec::new();
     for fold in Fold::all(policy).await.map_err(QueryError::from)? {
         rebuilt.push((fold.name, store.rebuild(&fold, &state).await?));
@@ -158,11 +164,18 @@ pub async fn rebuild(lake: &Lake, policy: &Policy) -> Result<Vec<(&'static str, 
     let aliases = Fold::aliases().await.map_err(QueryError::from)?;
     rebuilt.push((aliases.name, store.rebuild(&aliases, &state).await?));
     kept::forget(lake).await?;
+    settled::forget(lake).await?;
     Ok(rebuilt)
 }
 
-fn asked<'a>(policy: &'a Policy, catalog: &'a Catalog) -> Asked<'a> {
-    Asked::by(policy, catalog.all().iter().map(|detector| detector.text.as_str()).collect())
+/// What some detectors ask for, and the one that says where others rest on silence.
+fn asked<'a>(policy: &'a Policy, catalog: &'a Catalog, detectors: &[&'a Detector]) -> Asked<'a> {
+    let rests = detectors.iter().any(|detector| detector.header.absence.is_some());
+    let gaps = catalog.find(absence::GAPS).ok().filter(|_| rests);
+    // Marking asks for the places of grants.
+    let marks = rests.then_some("places");
+    let texts = detectors.iter().copied().chain(gaps).map(|detector| detector.text.as_str()).chain(marks);
+    Asked::by(policy, texts.collect())
 }
 
 /// Runs detectors and records what changed.
@@ -176,10 +189,6 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
     let at = clock::now_micros();
     let as_of = request.as_of.unwrap_or(at);
     let detectors = catalog.select(&request.ids)?;
-    let frame = Frame::open(lake, &state, asked(policy, catalog), as_of, Reach::of(request)).await?;
-    watch.lap("frame");
-    let outcomes = all_said(&frame, catalog, &detectors, as_of, request.full && is_small(&state)).await?;
-    watch.lap("detectors");
     let run = Run {
         id: uuid::Uuid::new_v4().to_string(),
         as_of,
@@ -190,8 +199,34 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
         queries_hash: catalog.hash(),
         made_with: MadeWith::now(policy, catalog).keep(lake).await?,
     };
-    for _ in 0..ATTEMPTS_MAX {
-        let log = Log::open(lake, frame.wide()).await?;
+    let mut log = Log::open(lake).await?;
+    watch.lap("findings log");
+    let bases = Arc::new(Bases::new(lake, &run.made_with, &request.ids)?);
+    let past = if request.full { None } else { past(&bases, &log, &run, &detectors, policy).await? };
+    let stood = past.as_ref().map(|past| (past.base.version, past.base.as_of));
+    let reach = past.map_or_else(|| Reach::of(request), Reach::Since);
+    let frame = Frame::open(lake, &state, asked(policy, catalog, &detectors), as_of, reach).await?;
+    watch.lap("frame");
+    let mut outcomes = all_said(&frame, catalog, &detectors, as_of, request.full && is_small(&state)).await?;
+    watch.lap("detectors");
+    for attempt in 0..ATTEMPTS_MAX {
+        if attempt > 0 {
+            let version = log.version();
+            log = Log::open(lake).await?;
+            // What is carried over would be theirs.
+            if frame.scope().is_some() && log.others_wrote_since(version, &run).await? {
+                return Box::pin(self::run(lake, policy, catalog, request)).await;
+            }
+        }
+        if let Some(scope) = frame.scope() {
+            for outcome in &mut outcomes {
+                let present = log.present.get(outcome.detector.as_str());
+                if let Ok(verdicts) = &mut outcome.verdicts {
+                    scope.complete(verdicts, present.into_iter().flat_map(|all| all.values()), &log.gone);
+                    judge::sort(verdicts);
+                }
+            }
+        }
         let recorded = log.last_as_of.is_none_or(|last| as_of >= last || last > at);
         let Compared { transitions, open } = compare(&log, &detectors, &outcomes, policy, &run);
         if recorded && !log.record(&run, &transitions).await? {
@@ -199,12 +234,53 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
         }
         if recorded {
             log.record_run(&run, &came(&outcomes)).await?;
+            let stands = stood == Some((state.version, as_of)) && frame.scope().is_some();
+            if !stands && outcomes.iter().all(|outcome| outcome.verdicts.is_ok()) && is_apart(&detectors, policy) {
+                leave(&frame, &bases, &log).await;
+            }
         }
-        watch.lap("findings log");
-        let report = Report { run_id: run.id, as_of, version: state.version, outcomes, transitions, open, recorded };
+        watch.lap("recorded");
+        let looked_at = frame.scope().map(|scope| scope.grants.len());
+        let version = state.version;
+        let report = Report { run_id: run.id, as_of, version, outcomes, transitions, open, looked_at, recorded };
         return Ok(report);
     }
     Err(LakeError::Contended(format!("{}findings", lake.uri()), ATTEMPTS_MAX).into())
+}
+
+/// Leaves a base for the next run. Without it that one looks at everything; this one is recorded all the same.
+async fn leave(frame: &Frame<'_>, bases: &Bases, log: &Log) {
+    if let Err(error) = frame.leave(bases, log.version()).await {
+        tracing::warn!(%error, "the next run will look at everything: what it would go on from could not be kept");
+    }
+}
+
+/// Where a run can go on from; `None`: it looks at everything.
+async fn past(
+    bases: &Arc<Bases>,
+    log: &Log,
+    run: &Run,
+    detectors: &[&Detector],
+    policy: &Policy,
+) -> Result<Option<Footing>, DetectError> {
+    if !is_apart(detectors, policy) {
+        return Ok(None);
+    }
+    let Some(base) = bases.newest(run.version, run.as_of).await? else { return Ok(None) };
+    // Under another policy other findings were opened and retracted, of settled grants too.
+    if log.others_wrote_since(base.findings, run).await? {
+        return Ok(None);
+    }
+    let found_subjects = log.subjects_found();
+    Ok(Some(Footing { bases: bases.clone(), base, found_subjects }))
+}
+
+/// Whether what these detectors say of settled grants rests on nothing that newer rows of others, or time, could change.
+fn is_apart(detectors: &[&Detector], policy: &Policy) -> bool {
+    // Values that one grant gives to many: of a pair's smallest grant, of every user of a network.
+    let shared = ["rate", "rate_factor", "steady_factor", "shared_asn_subjects"];
+    // Of a detector of the user's nobody knows how far it looks back.
+    detectors.iter().all(|detector| detector.is_built_in()) && !shared.iter().any(|key| policy.sets(key))
 }
 
 /// Says where the time of a run goes, to whoever asks for debug messages.

@@ -19,6 +19,7 @@ mod quickstart;
 mod record;
 mod shared_host;
 mod shuffle;
+mod steady;
 mod story;
 mod workload;
 
@@ -58,6 +59,8 @@ pub enum Shape {
     Quickstart,
     /// The benchmark's flat stream, without truth. `context` adds 500 `offboard` and 500 `device_lost` records.
     Workload { context: bool },
+    /// A steady company whose history is as long as the stream, without truth.
+    Steady,
 }
 
 impl Default for Options {
@@ -94,6 +97,7 @@ impl fmt::Display for Truth {
 enum Source {
     Company(Box<company::Teller>),
     Workload(workload::Stream),
+    Steady(steady::Stream),
 }
 
 impl Source {
@@ -101,6 +105,7 @@ impl Source {
         match self {
             Self::Company(teller) => teller.next(out),
             Self::Workload(stream) => stream.next(out),
+            Self::Steady(stream) => stream.next(out),
         }
     }
 }
@@ -124,6 +129,7 @@ impl Generator {
                 let events = stream.records();
                 (Source::Workload(stream), Vec::new(), events)
             }
+            Shape::Steady => (Source::Steady(steady::Stream::new(options)), Vec::new(), options.events),
             shape => {
                 let (teller, truth) = company::plan(options, shape == Shape::Quickstart);
                 let events = teller.records();

@@ -160,6 +160,23 @@ impl Policy {
         &self.text
     }
 
+    /// The longest of all durations that it sets, or that hold where it sets none; in microseconds.
+    pub fn longest(&self) -> i64 {
+        let of_keys = Self::KEYS
+            .iter()
+            .flat_map(|key| self.rules.iter().filter_map(|rule| rule.value(key.name)).chain([self.default_value(key)]));
+        let durations = of_keys.filter_map(|value| match value {
+            Value::Duration(micros) => Some(*micros),
+            _ => None,
+        });
+        durations.chain(self.break_glass.as_ref().map(|it| it.max_age)).max().unwrap_or(0)
+    }
+
+    /// Whether `[defaults]` or a rule sets a key.
+    pub fn sets(&self, key: &str) -> bool {
+        self.defaults.contains_key(key) || self.rules.iter().any(|rule| rule.value(key).is_some())
+    }
+
     /// The rules in order. Positions in it are what [`Policy::value_sql`] calls `i`.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

@@ -6,6 +6,7 @@
 
 mod functions;
 pub mod output;
+pub mod owned;
 pub mod readonly;
 pub mod views;
 

@@ -2,10 +2,10 @@
 -- day, in which minutes of any of them, one bit a minute. More bits in one hour than in all three there cannot be: what
 -- was frequent in an hour is seen here, and then counted from its events.
 SELECT
+    event_date AS day,
     subject_id,
     client_id,
     source,
-    event_date AS day,
     BIT_OR(CAST(1 AS BIGINT) << CAST(date_part('hour', event_time) AS BIGINT)) AS hours,
     BIT_OR(CASE
         WHEN date_part('hour', event_time) / 3 = 0 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
@@ -38,4 +38,4 @@ FROM events
 WHERE
     class = 'token' AND outcome = 'success' AND action = 'refresh' AND grant_id IS NOT NULL
     AND subject_id IS NOT NULL AND client_id IS NOT NULL
-GROUP BY subject_id, client_id, source, event_date
+GROUP BY event_date, subject_id, client_id, source

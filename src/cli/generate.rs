@@ -50,6 +50,8 @@ enum ShapeArg {
     Workload,
     /// The same with offboardings and lost devices
     WorkloadContext,
+    /// The benchmarks' steady company: the more records, the longer its history
+    Steady,
     /// 90 noisy days of a company with thefts planted, for the detectors that only suspect
     Leads,
     /// 90 days of 14 sources with silences planted
@@ -63,6 +65,7 @@ pub fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         ShapeArg::Quickstart => Shape::Quickstart,
         ShapeArg::Workload => Shape::Workload { context: false },
         ShapeArg::WorkloadContext => Shape::Workload { context: true },
+        ShapeArg::Steady => Shape::Steady,
         ShapeArg::Leads | ShapeArg::Gaps => return suspects(&args),
     };
     let Args { events, seed, shuffle, broken, .. } = args;

@@ -50,7 +50,7 @@ pub async fn run(_args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         ]);
     }
     println!("{table}");
-    let rows: u64 = state.files.values().map(|f| f.rows).sum();
+    let rows = state.rows();
     let bytes: u64 = state.files.values().map(|f| f.bytes).sum();
     println!("{rows} rows in {} files, {:.1} MB, at version {}.", state.files.len(), bytes as f64 / 1e6, state.version);
     Ok(ExitCode::SUCCESS)

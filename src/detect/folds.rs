@@ -8,6 +8,7 @@ pub mod store;
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
@@ -70,6 +71,8 @@ pub struct Fold {
     pub past: Past,
     pub keys: Vec<String>,
     pub values: Vec<(String, Merge)>,
+    /// Of its rows, parts and bases alike.
+    pub schema: SchemaRef,
 }
 
 /// The declarations of queries/folds, and how each is read in the past.
@@ -78,9 +81,12 @@ const DECLARED: &[(&str, &str, Past)] = &[
     ("contexts", include_str!("../../queries/folds/contexts.sql"), Past::Grants),
     ("exercises", include_str!("../../queries/folds/exercises.sql"), Past::Grants),
     ("places", include_str!("../../queries/folds/places.sql"), Past::Grants),
+    ("machines", include_str!("../../queries/folds/machines.sql"), Past::FirstTimes),
+    ("host_bounds", include_str!("../../queries/folds/host_bounds.sql"), Past::FirstTimes),
     ("active_days", include_str!("../../queries/folds/active_days.sql"), Past::Grants),
     ("refresh_days", include_str!("../../queries/folds/refresh_days.sql"), Past::Days("day")),
     ("source_minutes", include_str!("../../queries/folds/source_minutes.sql"), Past::Days("hour")),
+    ("context_rows", include_str!("../../queries/folds/context_rows.sql"), Past::Column("event_time")),
     ("broad_revokes", include_str!("../../queries/folds/broad_revokes.sql"), Past::Column("event_time")),
     ("derived_ends", include_str!("../../queries/folds/derived_ends.sql"), Past::Column("ended_at")),
     ("parents", include_str!("../../queries/folds/parents.sql"), Past::Column("first_stated_at")),
@@ -104,7 +110,9 @@ impl Fold {
         context.register_table("events", Arc::new(EmptyTable::new(TABLE_SCHEMA.clone()))).map_err(failed)?;
         let frame = context.sql(sql).await.map_err(failed)?;
         let (keys, values) = understand(name, frame.logical_plan())?;
-        Ok(Self { name, sql: sql.to_owned(), past, keys, values })
+        let fields = frame.schema().as_arrow().fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Ok(Self { name, sql: sql.to_owned(), past, keys, values, schema })
     }
 
     /// Folds every lake has, the policy's rules among them if it has any.

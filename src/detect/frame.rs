@@ -7,30 +7,34 @@
 //! and detectors that nominate nothing, ask it for them. In a narrow one all tables hold only what was nominated; several
 //! of them share a close-up, whose rows are read once.
 
+mod nominated;
+mod rows;
+mod scope;
+mod seen;
 mod sources;
+mod world;
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{AsArray, RecordBatch, StringViewArray};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
-use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::logical_expr::Expr;
-use datafusion::prelude::{SessionContext, col, lit};
+use datafusion::prelude::{SessionContext, col};
 
-use super::catalog::Detector;
-use super::check;
 use super::cut::Cut;
 use super::folds::Fold;
 use super::kept;
 use super::policy_views::Asked;
+use super::settled::{self, Base, Bases};
 use crate::event::columns::{ALL as COLUMNS, TABLE_SCHEMA};
 use crate::lake::Lake;
 use crate::lake::table::State;
 use crate::policy::Policy;
 use crate::query::{self, QueryError, views};
+pub use nominated::{Nominated, nominated};
+pub(super) use rows::{column, matching, stored_rows};
+use rows::{day, folded, literals, names, none, rows_under, texts, up_to};
+pub use scope::Scope;
+use seen::Seen;
 use sources::Sources;
 
 /// Names that are looked up one by one; more than these are joined with everything.
@@ -71,6 +75,8 @@ const VIEWS: &[&str] = &[
     "contexts",
     "exercises",
     "places",
+    "machines",
+    "host_bounds",
     "active_days",
     "refresh_days",
     "source_minutes",
@@ -79,35 +85,30 @@ const VIEWS: &[&str] = &[
 ];
 /// Views that are small and read by many: they are worked out once, and the same for every detector.
 const SMALL: [&str; 3] = ["offboardings", "device_losses", "compromises"];
+/// Context events, each once, as `context_events` tells them apart.
+const CONTEXT_EVENTS: &str = "\
+SELECT * EXCLUDE (copy)
+FROM (
+    SELECT
+        *,
+        ROW_NUMBER() OVER (
+            PARTITION BY source, event_id ORDER BY record_hash, event_time
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        ) AS copy
+    FROM (SELECT DISTINCT * FROM context_rows_parts)
+)
+WHERE copy = 1";
 /// Views that read `grants`.
 const OF_GRANTS: [&str; 3] = ["ends", "logged_out", "compromised"];
 
 type Tables = Vec<(String, Arc<dyn TableProvider>)>;
 
-/// What a detector wants to look at closely.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Nominated {
-    Grants(Vec<String>),
-    Hosts(Vec<String>),
-}
-
-impl Nominated {
-    /// The grants; none if it is about hosts.
-    pub fn grants(&self) -> &[String] {
-        match self {
-            Self::Grants(names) => names,
-            Self::Hosts(_) => &[],
-        }
-    }
-}
-
-impl std::fmt::Display for Nominated {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Grants(names) => write!(f, "{} grants", names.len()),
-            Self::Hosts(names) => write!(f, "{} hosts", names.len()),
-        }
-    }
+/// Of what a session is.
+#[derive(Clone, Copy)]
+enum Of<'n> {
+    All,
+    Grants(&'n [String]),
+    Hosts,
 }
 
 /// The tables of a frame with only the rows of what was nominated.
@@ -121,6 +122,8 @@ pub struct CloseUp {
 pub enum Reach {
     /// What earlier runs kept, brought up to date.
     Kept,
+    /// The same, of what can have changed since a run before.
+    Since(Footing),
     /// All events; nothing that was kept is used.
     All,
     /// The events within a cut of the past.
@@ -134,6 +137,15 @@ impl Reach {
     }
 }
 
+/// What a run goes on from.
+#[derive(Clone, Debug)]
+pub struct Footing {
+    pub bases: Arc<Bases>,
+    pub base: Base,
+    /// Subjects of whom something was found, which detectors of subjects ask about again.
+    pub found_subjects: Vec<String>,
+}
+
 /// The events, folds and policy of one moment.
 pub struct Frame<'p> {
     asked: Asked<'p>,
@@ -141,8 +153,7 @@ pub struct Frame<'p> {
     opened: Option<(&'p Lake, &'p State)>,
     as_of: i64,
     folds: Vec<Fold>,
-    /// Events up to `as_of`, the parts of each fold, and `aliases`.
-    tables: Tables,
+    seen: Seen,
     /// Whether all grants fit into memory, so that they are worked out once and not by each detector.
     few_grants: bool,
     wide: SessionContext,
@@ -158,30 +169,31 @@ impl<'p> Frame<'p> {
         reach: Reach,
     ) -> Result<Self, QueryError> {
         let context = query::session(query::Limits::default())?;
-        let full = !matches!(reach, Reach::Kept);
+        let opened = matches!(reach, Reach::Kept | Reach::Since(_)).then_some((lake, state));
         let mut files: Arc<dyn TableProvider> = query::events(lake, &context, state.files.values().cloned().collect())?;
         if let Reach::Cut(cut) = &reach {
             files = cut.rows(&context, files, state).await?;
         }
         let events = up_to(&context, files, &all_columns().collect::<Vec<_>>(), as_of)?;
         let folds = Fold::all(asked.policy).await?;
-        let aliases = Fold::aliases().await?;
-        let mut tables: Tables = vec![("events".to_owned(), events.clone())];
-        let mut sources = Sources { lake, state, context: &context, events: &events, as_of, all_again: full };
-        let dirty = if full { Vec::new() } else { sources.dirty(&folds).await? };
-        sources.all_again |= dirty.len() > LOOKUP_MAX;
-        let dirty_rows =
-            if sources.all_again || dirty.is_empty() { None } else { Some(sources.rows_of(&dirty).await?) };
-        for fold in &folds {
-            let parts = sources.parts(fold, &dirty, dirty_rows.as_ref()).await?;
-            tables.push((format!("{}_parts", fold.name), parts));
-        }
-        let known = sources.aliases(&aliases, &tables).await?;
-        tables.push(("aliases".to_owned(), known));
-        let opened = (!full).then_some((lake, state));
-        let few_grants = state.files.values().map(|f| f.rows).sum::<u64>() <= HELD_EVENTS_MAX;
-        let mut frame = Self { asked, opened, as_of, folds, tables, few_grants, wide: context };
-        frame.wide = frame.session(&frame.tables, None).await?;
+        let sources = Sources { state, context: &context, events: &events, as_of };
+        let past = if let Reach::Since(past) = &reach { Some(past) } else { None };
+        let seen = match opened {
+            Some(_) => Seen::kept(&sources, lake, &folds, &asked, past).await?,
+            None => Seen::anew(&sources, &folds, &asked).await?,
+        };
+        // Of those that are not looked at, everything is carried over.
+        let found_subjects: Vec<String> = match (past, &seen.scope) {
+            (Some(past), Some(scope)) => {
+                past.found_subjects.iter().filter(|name| scope.subjects.contains(*name)).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        let few_grants = seen.scope.is_some() || state.rows() <= HELD_EVENTS_MAX;
+        let mut frame = Self { asked, opened, as_of, folds, seen, few_grants, wide: context.clone() };
+        frame.seen.tables.push(("events".to_owned(), events.clone()));
+        frame.seen.tables.push(("found_subjects".to_owned(), names("subject_id", &found_subjects)?));
+        frame.wide = frame.session(&frame.seen.tables, Of::All).await?;
         frame.keep_small().await?;
         Ok(frame)
     }
@@ -193,20 +205,28 @@ impl<'p> Frame<'p> {
         let events = up_to(&context, nothing, &all_columns().collect::<Vec<_>>(), 0)?;
         let folds = Fold::all(policy).await?;
         let mut tables: Tables = vec![("events".to_owned(), events.clone()), ("aliases".to_owned(), none()?)];
+        tables.push(("found_subjects".to_owned(), names("subject_id", &[])?));
         for fold in &folds {
-            tables.push((format!("{}_parts", fold.name), folded(&context, fold, events.clone()).await?));
+            tables.push((format!("{}_parts", fold.name), Arc::new(EmptyTable::new(fold.schema.clone()))));
         }
-        let mut frame = Self {
-            asked: Asked::anything(policy),
-            opened: None,
-            as_of: 0,
-            folds,
-            tables,
-            few_grants: false,
-            wide: context,
-        };
-        frame.wide = frame.session(&frame.tables, None).await?;
+        let mut seen = Seen::default();
+        seen.tables = tables;
+        let asked = Asked::anything(policy);
+        let mut frame = Self { asked, opened: None, as_of: 0, folds, seen, few_grants: false, wide: context };
+        frame.wide = frame.session(&frame.seen.tables, Of::All).await?;
         Ok(frame)
+    }
+
+    /// What is looked at; `None`: everything.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.seen.scope.as_ref()
+    }
+
+    /// Leaves a base for the next run. `findings`: version of the findings log that this one compared with.
+    pub async fn leave(&self, bases: &Bases, findings: i64) -> Result<(), QueryError> {
+        let Some((_, state)) = self.opened else { return Ok(()) };
+        let ground = (state.version, self.as_of, settled::horizon(self.asked.policy, self.as_of));
+        self.seen.leave(&self.wide, bases, ground, findings).await
     }
 
     /// The session over all grants.
@@ -227,7 +247,8 @@ impl<'p> Frame<'p> {
             Nominated::Hosts(_) => Vec::new(),
         };
         let mut tables: Tables = Vec::new();
-        for (name, table) in &self.tables {
+        for (name, table) in &self.seen.tables {
+            let table = self.seen.whole(name).unwrap_or(table);
             let narrowed = match (nominated, name.as_str()) {
                 (Nominated::Grants(grants), "events") => Some(self.own_rows(grants, &tokens, keep).await?),
                 (
@@ -250,7 +271,7 @@ impl<'p> Frame<'p> {
 
     /// A session over what was read; of grants, over these alone.
     pub async fn narrow(&self, close_up: &CloseUp, grants: &[String]) -> Result<SessionContext, QueryError> {
-        self.session(&close_up.tables, close_up.by_grant.then_some(grants)).await
+        self.session(&close_up.tables, if close_up.by_grant { Of::Grants(grants) } else { Of::Hosts }).await
     }
 
     /// The events of some grants up to `as_of`.
@@ -274,8 +295,9 @@ impl<'p> Frame<'p> {
         }
     }
 
-    /// A session over these tables with every view; `only`: nothing of other grants.
-    async fn session(&self, tables: &Tables, only: Option<&[String]>) -> Result<SessionContext, QueryError> {
+    /// A session over these tables with every view, and nothing of other grants than those it is of.
+    async fn session(&self, tables: &Tables, of: Of<'_>) -> Result<SessionContext, QueryError> {
+        let only = if let Of::Grants(grants) = of { Some(grants) } else { None };
         let context = query::sibling(&self.wide);
         for (name, table) in tables {
             views::replace(&context, name, table.clone())?;
@@ -300,8 +322,18 @@ impl<'p> Frame<'p> {
             }
         }
         // For detectors that must know whether all of somebody is here.
-        let everywhere = if only.is_some() { &self.wide } else { &context };
-        views::replace(&context, "all_places", everywhere.table("places").await?.into_view())?;
+        let all_places = if only.is_some() {
+            self.wide.table_provider("all_places").await?
+        } else if let Some(whole) = self.seen.whole("places_parts") {
+            let everywhere = query::sibling(&context);
+            views::replace(&everywhere, "aliases", context.table_provider("aliases").await?)?;
+            views::replace(&everywhere, "places_parts", whole.clone())?;
+            self.register(&everywhere, "places").await?;
+            everywhere.table_provider("places").await?
+        } else {
+            context.table_provider("places").await?
+        };
+        views::replace(&context, "all_places", all_places)?;
         for fold in self.folds.iter().filter(|f| f.keys == ["grant_id", "alias_token_id"]) {
             let resolved = context.sql(&fold.resolve_sql(&format!("{}_parts", fold.name))).await?;
             views::replace(&context, &format!("{}_fold", fold.name), resolved.into_view())?;
@@ -314,7 +346,8 @@ impl<'p> Frame<'p> {
             let frame = views::bind(context.sql(&sql).await?, Some(self.as_of))?;
             views::replace(&context, name, frame.into_view())?;
         }
-        if only.is_some() || self.few_grants {
+        // Whoever looks closely at hosts asks for no grant.
+        if only.is_some() || (self.few_grants && matches!(of, Of::All)) {
             hold(&context, "grants").await?;
         }
         for name in OF_GRANTS {
@@ -330,10 +363,18 @@ impl<'p> Frame<'p> {
         }
     }
 
-    /// Holds in memory what is small and read by many.
+    /// Holds in memory what is small and read by many; their events come from the fold, not from every day's files.
     async fn keep_small(&mut self) -> Result<(), QueryError> {
+        let context = query::sibling(&self.wide);
+        for name in ["context_rows_parts", "aliases"] {
+            views::replace(&context, name, self.wide.table_provider(name).await?)?;
+        }
+        views::replace(&context, "context_events", context.sql(CONTEXT_EVENTS).await?.into_view())?;
+        hold(&context, "context_events").await?;
         for name in SMALL {
-            hold(&self.wide, name).await?;
+            self.register(&context, name).await?;
+            hold(&context, name).await?;
+            views::replace(&self.wide, name, context.table_provider(name).await?)?;
         }
         Ok(())
     }
@@ -347,98 +388,9 @@ impl<'p> Frame<'p> {
     }
 }
 
-/// What a nominating query names, asked of the session over all grants.
-pub async fn nominated(
-    wide: &SessionContext,
-    detector: &Detector,
-    sql: &str,
-    as_of: i64,
-) -> Result<Nominated, QueryError> {
-    let frame = check::plan(wide, detector, sql, as_of).await?;
-    let about_hosts = frame.schema().field_with_unqualified_name("grant_id").is_err();
-    let column = if about_hosts { "host_id" } else { "grant_id" };
-    let names = texts(&frame.select(vec![col(column)])?.distinct()?.collect().await?)?;
-    Ok(if about_hosts { Nominated::Hosts(names) } else { Nominated::Grants(names) })
-}
-
-/// The fold of some events, in memory.
-async fn folded(
-    context: &SessionContext,
-    fold: &Fold,
-    events: Arc<dyn TableProvider>,
-) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let context = query::sibling(context);
-    views::replace(&context, "events", events)?;
-    views::memory(query::collect(context.sql(&fold.sql).await?).await?)
-}
-
-/// Some columns of the events up to a moment.
-fn up_to(
-    context: &SessionContext,
-    rows: Arc<dyn TableProvider>,
-    columns: &[&str],
-    as_of: i64,
-) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let wanted: Vec<Expr> = columns.iter().map(|name| column(name)).collect();
-    let until = column("event_time")
-        .lt_eq(lit(views::timestamp(as_of)))
-        // Says nothing new, but prunes whole partitions.
-        .and(column("event_date").lt_eq(lit(query::ScalarValue::Date32(Some(day(as_of))))));
-    Ok(context.read_table(rows)?.filter(until)?.select(wanted)?.into_view())
-}
-
-/// Days since 1970-01-01.
-fn day(at: i64) -> i32 {
-    i32::try_from(at.div_euclid(crate::event::time::DAY)).unwrap_or(i32::MAX)
-}
-
 /// The columns of events that frames can show.
 fn all_columns() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().map(|c| c.name).filter(|name| !LEFT_OUT.contains(name))
-}
-
-/// A column by its exact name; `col` would fold case and split at dots.
-pub(super) fn column(name: &str) -> Expr {
-    Expr::Column(datafusion::common::Column::new_unqualified(name))
-}
-
-/// Rows stored under one of these grants, or with one of these tokens.
-pub(super) fn stored_rows(grants: &[String], tokens: &[String], token_column: &str) -> Expr {
-    let by_grant = col("grant_id").in_list(literals(grants), false);
-    if tokens.is_empty() { by_grant } else { by_grant.or(col(token_column).in_list(literals(tokens), false)) }
-}
-
-/// Rows that have one of the names in the column beside them, in memory.
-async fn rows_under(
-    context: &SessionContext,
-    table: &Arc<dyn TableProvider>,
-    wanted: &[(&str, &[String])],
-) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let rows = if wanted.iter().map(|(_, texts)| texts.len()).sum::<usize>() <= LOOKUP_MAX {
-        let any = wanted.iter().filter(|(_, texts)| !texts.is_empty());
-        let any = any.map(|(column, texts)| one_of(column, texts)).reduce(Expr::or);
-        context.read_table(table.clone())?.filter(any.unwrap_or_else(|| lit(false)))?
-    } else {
-        let context = query::sibling(context);
-        views::replace(&context, "stored", table.clone())?;
-        let mut conditions = Vec::new();
-        for (column, texts) in wanted {
-            views::replace(&context, &format!("wanted_{column}"), names(column, texts)?)?;
-            conditions.push(format!("{column} IN (SELECT {column} FROM wanted_{column})"));
-        }
-        context.sql(&format!("SELECT * FROM stored WHERE {}", conditions.join(" OR "))).await?
-    };
-    views::memory(query::collect(rows).await?)
-}
-
-/// A column that has one of these texts. The bounds say nothing new, but prune pages where rows are ordered by the column.
-fn one_of(column: &str, texts: &[String]) -> Expr {
-    let text = |text: &String| lit(datafusion::common::ScalarValue::Utf8View(Some(text.clone())));
-    let listed = col(column).in_list(literals(texts), false);
-    match (texts.iter().min(), texts.iter().max()) {
-        (Some(least), Some(most)) => col(column).gt_eq(text(least)).and(col(column).lt_eq(text(most))).and(listed),
-        _ => listed,
-    }
 }
 
 /// Works a registered view out once, for the many times that it is read.
@@ -459,33 +411,4 @@ async fn limit(context: &SessionContext, name: &str) -> Result<(), QueryError> {
     let sql = format!("SELECT v.* FROM {name} AS v WHERE v.grant_id IN (SELECT grant_id FROM nominated)");
     let limited = context.sql(&sql).await?.into_view();
     views::replace(context, name, limited)
-}
-
-fn literals(texts: &[String]) -> Vec<Expr> {
-    texts.iter().map(|text| lit(datafusion::common::ScalarValue::Utf8View(Some(text.clone())))).collect()
-}
-
-fn names(column: &str, texts: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let schema = Arc::new(Schema::new(vec![Field::new(column, DataType::Utf8View, true)]));
-    let array = StringViewArray::from_iter_values(texts);
-    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(array)])
-        .map_err(datafusion::common::DataFusionError::from)?;
-    Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
-}
-
-/// No alias at all.
-fn none() -> Result<Arc<dyn TableProvider>, QueryError> {
-    let text = |name: &str| Field::new(name, DataType::Utf8View, true);
-    let schema = Arc::new(Schema::new(vec![text("token_id"), text("family_id")]));
-    Ok(Arc::new(EmptyTable::new(schema)))
-}
-
-/// The first column as text, nulls left out.
-fn texts(batches: &[RecordBatch]) -> Result<Vec<String>, QueryError> {
-    let mut all = Vec::new();
-    for batch in batches {
-        let column = cast(batch.column(0), &DataType::Utf8View).map_err(datafusion::common::DataFusionError::from)?;
-        all.extend(column.as_string_view().iter().flatten().map(str::to_owned));
-    }
-    Ok(all)
 }

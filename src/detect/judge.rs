@@ -236,9 +236,14 @@ async fn verdicts(session: &SessionContext, detector: &Detector, as_of: i64) -> 
     Ok(verdicts)
 }
 
+/// Puts verdicts in the order of their keys.
+pub(super) fn sort(verdicts: &mut [Verdict]) {
+    verdicts.sort_by_cached_key(|v| v.key.values().map(output::text).collect::<Vec<_>>());
+}
+
 /// By key, and each key once.
 fn in_order(mut verdicts: Vec<Verdict>) -> Standing {
-    verdicts.sort_by_cached_key(|v| v.key.values().map(output::text).collect::<Vec<_>>());
+    sort(&mut verdicts);
     match verdicts.windows(2).find(|pair| pair[0].key == pair[1].key) {
         Some(pair) => Err(format!("two rows for one key {}", Value::Object(Map::clone(&pair[0].key)))),
         None => Ok(verdicts),

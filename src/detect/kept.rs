@@ -11,22 +11,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
-use futures::TryStreamExt as _;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::frame::{column, stored_rows};
-use crate::clock;
+use super::frame::{column, matching, stored_rows};
+use super::shelf::Shelf;
 use crate::event::columns::TABLE_SCHEMA;
 use crate::event::hex;
 use crate::lake::log::DataFile;
@@ -40,9 +38,6 @@ const PRUNED_MAX: usize = 20;
 const LOOKUPS_MAX: usize = 10 * PRUNED_MAX;
 /// What was read since a file was kept is read again until it is this many rows.
 const AGAIN_ROWS_MAX: u64 = 50_000;
-/// Files stay this long after a newer one, for runs that began before it.
-const KEPT_MS: i64 = 3_600_000;
-
 /// Which rows: those stored under these grants, or with these tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
@@ -53,7 +48,7 @@ pub struct Watched {
 /// A kept file: rows up to a version, complete for what is watched.
 struct Kept {
     version: i64,
-    path: Path,
+    name: String,
     watched: Watched,
 }
 
@@ -61,27 +56,13 @@ struct Kept {
 pub struct Store<'l> {
     lake: &'l Lake,
     context: SessionContext,
-    store: Arc<dyn ObjectStore>,
-    folder: Path,
-    root: String,
+    shelf: Shelf,
     schema: SchemaRef,
 }
 
 /// Deletes all kept rows: the next run reads them again.
-pub async fn forget(lake: &Lake) -> Result<(), LakeError> {
-    let (store, _) = lake.events().root_store();
-    let base = Path::from_url_path(lake.uri().path())
-        .map_err(|e| LakeError::Location(lake.uri().to_string(), e.to_string()))?;
-    let failed = |cause| LakeError::Storage { doing: "forgetting kept rows".to_owned(), cause };
-    let all: Vec<_> = match store.list(Some(&base.join("folds"))).try_collect().await {
-        Ok(all) => all,
-        Err(object_store::Error::NotFound { .. }) => Vec::new(),
-        Err(cause) => return Err(failed(cause)),
-    };
-    for meta in all.iter().filter(|meta| meta.location.as_ref().contains("/kept_rows-")) {
-        store.delete(&meta.location).await.map_err(failed)?;
-    }
-    Ok(())
+pub async fn forget(lake: &Lake) -> Result<(), QueryError> {
+    Shelf::new(lake, "")?.clear("/kept_rows-").await
 }
 
 impl Watched {
@@ -144,8 +125,6 @@ impl<'l> Store<'l> {
     ///
     /// `columns` are those of events that are kept, the stored grant and token among them.
     pub fn new(lake: &'l Lake, context: &SessionContext, columns: &[&str]) -> Result<Self, QueryError> {
-        let (store, root) = lake.events().root_store();
-        let base = Path::from_url_path(lake.uri().path()).map_err(|e| DataFusionError::External(Box::new(e)))?;
         query::know_store(context, lake.events());
         let fields = columns.iter().map(|name| TABLE_SCHEMA.field_with_name(name).cloned());
         let fields = fields.collect::<Result<Vec<_>, _>>().map_err(DataFusionError::from)?;
@@ -153,9 +132,7 @@ impl<'l> Store<'l> {
         Ok(Self {
             lake,
             context: query::sibling(context),
-            store,
-            folder: base.join("folds").join(format!("kept_rows-{id}")),
-            root: root[..url::Position::BeforePath].to_owned(),
+            shelf: Shelf::new(lake, &format!("kept_rows-{id}"))?,
             schema: Arc::new(Schema::new(fields)),
         })
     }
@@ -187,16 +164,18 @@ impl<'l> Store<'l> {
         let mut again_rows = 0;
         if let Some((kept, added)) = known {
             again_rows = added.iter().map(|f| f.rows).sum();
-            let paths = vec![format!("{}/{}", self.root, kept.path)];
             let options = ParquetReadOptions::default().schema(&self.schema);
-            let old = self.context.read_parquet(paths, options).await?.filter(base.rows())?;
+            let path = self.shelf.url(&format!("{}.parquet", kept.name));
+            let mut old = self.context.read_parquet(path, options).await?;
+            if kept.watched != base {
+                old = old.filter(base.rows())?;
+            }
             batches.extend(old.collect().await?);
-            batches.extend(self.scan(added, base.rows()).await?);
+            batches.extend(self.scan(added, &base, &Watched::default()).await?);
         }
         let files: Vec<DataFile> = state.files.values().cloned().collect();
         for piece in new.pieces().iter().filter(|p| !p.is_empty()) {
-            let unread = if base.is_empty() { piece.rows() } else { piece.rows().and(base.rows().is_not_true()) };
-            batches.extend(self.scan(files.clone(), unread).await?);
+            batches.extend(self.scan(files.clone(), piece, &base).await?);
         }
         let rows = Rows { schema: self.schema.clone(), batches };
         if !new.is_empty() || again_rows > AGAIN_ROWS_MAX {
@@ -205,40 +184,40 @@ impl<'l> Store<'l> {
         views::memory(rows)
     }
 
+    /// Rows of what is watched, without those of what was.
     async fn scan(
         &self,
         files: Vec<DataFile>,
-        wanted: Expr,
-    ) -> Result<Vec<datafusion::arrow::array::RecordBatch>, QueryError> {
+        watched: &Watched,
+        before: &Watched,
+    ) -> Result<Vec<RecordBatch>, QueryError> {
         let table = query::events(self.lake, &self.context, files)?;
         let columns = self.schema.fields().iter().map(|f| column(f.name())).collect::<Vec<_>>();
-        let rows = self.context.read_table(table)?.filter(wanted)?.select(columns)?;
+        let rows = self.context.read_table(table)?;
+        let rows = if watched.tokens.is_empty() && before.tokens.is_empty() {
+            // A row has one grant: nobody else's are among them.
+            let grants: Vec<String> = watched.grants.iter().cloned().collect();
+            matching(&self.context, rows.select(columns)?, &[("grant_id", &grants)]).await?
+        } else {
+            let unread =
+                if before.is_empty() { watched.rows() } else { watched.rows().and(before.rows().is_not_true()) };
+            rows.filter(unread)?.select(columns)?
+        };
         Ok(rows.collect().await?)
     }
 
     /// The kept file of the newest version that is not newer than this one.
     async fn newest(&self, version: i64) -> Result<Option<Kept>, QueryError> {
-        let mut lists: Vec<(i64, Path)> = Vec::new();
-        for meta in self.list().await? {
+        let mut lists: Vec<(i64, String)> = Vec::new();
+        for meta in self.shelf.list().await? {
             let name = meta.location.filename().and_then(|n| n.strip_suffix(".json")).map(str::to_owned);
-            let at = name.as_deref().and_then(|n| n.split_once('-')).and_then(|(v, _)| v.parse::<i64>().ok());
-            lists.extend(at.filter(|at| *at <= version).map(|at| (at, meta.location)));
+            let named = name.and_then(|n| Some((n.split_once('-')?.0.parse::<i64>().ok()?, n)));
+            lists.extend(named.filter(|(at, _)| *at <= version));
         }
-        let Some((version, list)) = lists.into_iter().max() else { return Ok(None) };
-        let doing = || format!("reading {list}");
-        let got = self.store.get(&list).await.map_err(|cause| LakeError::Storage { doing: doing(), cause })?;
-        let bytes = got.bytes().await.map_err(|cause| LakeError::Storage { doing: doing(), cause })?;
-        let Ok(watched) = serde_json::from_slice(&bytes) else { return Ok(None) };
-        let path = Path::from(list.as_ref().replace(".json", ".parquet"));
-        Ok(Some(Kept { version, path, watched }))
-    }
-
-    async fn list(&self) -> Result<Vec<object_store::ObjectMeta>, QueryError> {
-        match self.store.list(Some(&self.folder)).try_collect().await {
-            Ok(listed) => Ok(listed),
-            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
-            Err(cause) => Err(LakeError::Storage { doing: format!("listing {}", self.folder), cause }.into()),
-        }
+        let Some((version, name)) = lists.into_iter().max() else { return Ok(None) };
+        let list = self.shelf.get(&format!("{name}.json")).await?;
+        let watched = list.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(watched.map(|watched| Kept { version, name, watched }))
     }
 
     /// Keeps rows for later runs, and lets go of what is older than any run.
@@ -254,20 +233,9 @@ impl<'l> Store<'l> {
         let rows = writer.into_inner().map_err(LakeError::from)?;
         let list = serde_json::to_vec(watched).map_err(|e| LakeError::Log(name.clone(), e.to_string()))?;
         // The list last: it says that the rows are all there.
-        for (ending, bytes) in [("parquet", rows), ("json", list)] {
-            let path = self.folder.clone().join(format!("{name}.{ending}"));
-            let put = self.store.put(&path, bytes.into()).await;
-            put.map_err(|cause| LakeError::Storage { doing: format!("writing {path}"), cause })?;
-        }
-        let now_ms = clock::now_micros() / 1000;
-        for meta in self.list().await? {
-            let is_ours = meta.location.filename().is_some_and(|n| n.starts_with(&name));
-            let is_old = !is_ours && meta.last_modified.timestamp_millis() + KEPT_MS < now_ms;
-            if is_old && let Err(error) = self.store.delete(&meta.location).await {
-                tracing::debug!(%error, "kept rows that were replaced could not be deleted");
-            }
-        }
-        Ok(())
+        self.shelf.put(&format!("{name}.parquet"), rows).await?;
+        self.shelf.put(&format!("{name}.json"), list).await?;
+        self.shelf.tidy(&name).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! A finding's present state is its newest row. Rows are committed on exactly the version of the log they were derived
 //! from: of two runs at once, the later sees what the earlier wrote and records only what is new to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
@@ -74,22 +74,32 @@ pub struct Log {
     sequence: i64,
     /// All findings in their present state, by detector and id.
     pub present: HashMap<Arc<str>, HashMap<String, Finding>>,
+    /// Ids of those that are resolved because their row was gone.
+    pub gone: HashSet<String>,
     /// `as_of` of the latest run.
     pub last_as_of: Option<i64>,
+    context: SessionContext,
 }
 
 impl Log {
     /// Reads the log, making its tables if they are not there.
-    pub async fn open(lake: &Lake, context: &SessionContext) -> Result<Self, QueryError> {
+    pub async fn open(lake: &Lake) -> Result<Self, QueryError> {
         let findings = lake.table(&spec("findings", &FINDINGS)).await?;
         let runs = lake.table(&spec("detector_runs", &runs::SCHEMA)).await?;
-        let context = query::sibling(context);
+        let context = query::session(query::Limits::default())?;
         let sequence = register_table(&context, &findings, "finding_changes", &FINDINGS).await? + 1;
         register_table(&context, &runs, "detector_runs", &runs::SCHEMA).await?;
         let rows = query::collect(context.sql(PRESENT).await?).await?;
         let mut present: HashMap<Arc<str>, HashMap<String, Finding>> = HashMap::new();
+        let mut gone = HashSet::new();
         for batch in &rows.batches {
-            for finding in read(batch)? {
+            let as_of = batch.column_by_name("as_of").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+            for (row, finding) in read(batch)?.into_iter().enumerate() {
+                // A run that misses a row resolves its finding at its own moment.
+                let at = as_of.filter(|column| column.is_valid(row)).map(|column| column.value(row));
+                if finding.state == State::Resolved && finding.verdict.resolved_at == at {
+                    gone.insert(finding.id.clone());
+                }
                 present.entry(finding.verdict.detector.clone()).or_default().insert(finding.id.clone(), finding);
             }
         }
@@ -98,7 +108,33 @@ impl Log {
             let column = b.column(0).as_primitive_opt::<TimestampMicrosecondType>()?;
             column.iter().next().flatten()
         });
-        Ok(Self { findings, runs, sequence, present, last_as_of })
+        Ok(Self { findings, runs, sequence, present, gone, last_as_of, context })
+    }
+
+    /// The version of the log that was read.
+    pub fn version(&self) -> i64 {
+        self.sequence - 1
+    }
+
+    /// Whether a run by another policy or other queries wrote anything after this version of the log.
+    pub async fn others_wrote_since(&self, version: i64, run: &Run) -> Result<bool, QueryError> {
+        let sql = "SELECT 1 FROM finding_changes WHERE sequence > $version AND policy_hash <> '' \
+                   AND (policy_hash <> $policy OR queries_hash <> $queries) LIMIT 1";
+        let text = |text: &String| query::ScalarValue::Utf8View(Some(text.clone()));
+        let version = query::ScalarValue::Int64(Some(version));
+        let values =
+            vec![("version", version), ("policy", text(&run.policy_hash)), ("queries", text(&run.queries_hash))];
+        Ok(self.context.sql(sql).await?.with_param_values(values)?.count().await? > 0)
+    }
+
+    /// Subjects that findings are about by themselves, and not by their grants.
+    pub fn subjects_found(&self) -> Vec<String> {
+        let findings = self.present.values().flat_map(HashMap::values).filter(|f| f.state != State::Retracted);
+        let keys =
+            findings.map(|f| &f.verdict.key).filter(|key| !key.contains_key("grant_id") && !key.contains_key("day"));
+        let subjects: BTreeSet<String> =
+            keys.filter_map(|key| key.get("subject_id")?.as_str().map(str::to_owned)).collect();
+        subjects.into_iter().collect()
     }
 
     /// Appends transitions; `false` if another run wrote first, and the log is to be read again.
@@ -130,7 +166,7 @@ pub async fn register(lake: &Lake, context: &SessionContext) -> Result<(), Query
 
 /// Records what a person decided about a finding; `false` if a run wrote first, and the finding is to be looked at again.
 pub async fn decide(lake: &Lake, decided: Transition, at: i64) -> Result<bool, QueryError> {
-    let log = Log::open(lake, &query::session(query::Limits::default())?).await?;
+    let log = Log::open(lake).await?;
     let newest = log.present.get(&decided.finding.verdict.detector).and_then(|f| f.get(&decided.finding.id));
     if newest.is_none_or(|f| {
         (f.version, f.first_detected_at) != (decided.finding.version, decided.finding.first_detected_at)

@@ -1,6 +1,10 @@
 //! The policy as views: `grants` and `hosts` have one column per policy key, and one that names the rule which decided it.
 
+use std::collections::BTreeSet;
+
+use super::folds;
 use crate::policy::{Policy, Rule};
+use crate::query::views;
 
 /// A policy, and what is asked for of it and of the events. Every column is carried through every plan, so those that
 /// nobody names are left out.
@@ -10,22 +14,33 @@ pub struct Asked<'p> {
     pub policy: &'p Policy,
     /// Where names are looked for; empty: everything is asked for.
     texts: Vec<&'p str>,
+    /// Folds that these texts read, by themselves and through views.
+    folds: BTreeSet<&'static str>,
 }
+
+/// What the views of grants, and what happened to their owners and devices, are made of.
+const ALWAYS: [&str; 6] = ["grants", "contexts", "context_rows", "broad_revokes", "derived_ends", "rule_matches"];
 
 impl<'p> Asked<'p> {
     /// What these texts name.
     pub fn by(policy: &'p Policy, texts: Vec<&'p str>) -> Self {
-        Self { policy, texts }
+        let folds = folds_in(&texts);
+        Self { policy, texts, folds }
     }
 
     /// Everything.
     pub fn anything(policy: &'p Policy) -> Self {
-        Self { policy, texts: Vec::new() }
+        Self { policy, texts: Vec::new(), folds: BTreeSet::new() }
     }
 
     /// Whether a column is asked for.
     pub fn for_column(&self, name: &str) -> bool {
         self.texts.is_empty() || self.texts.iter().any(|text| text.contains(name))
+    }
+
+    /// Whether a fold is asked for, by name or through a view.
+    pub fn for_fold(&self, name: &str) -> bool {
+        self.texts.is_empty() || self.folds.contains(name)
     }
 
     /// `lifetimes` with the values for each grant. A rule matches a grant if one exercise up to `$as_of` matched.
@@ -69,4 +84,17 @@ impl<'p> Asked<'p> {
         });
         columns.collect()
     }
+}
+
+/// Names of folds in some texts, and in the views that these name. A name within another counts: it may be too many.
+fn folds_in(texts: &[&str]) -> BTreeSet<&'static str> {
+    let mut waiting: Vec<&str> = texts.to_vec();
+    let (mut views_seen, mut found) = (BTreeSet::new(), BTreeSet::from(ALWAYS));
+    while let Some(text) = waiting.pop() {
+        found.extend(folds::declared().map(|(name, _)| name).filter(|name| text.contains(name)));
+        waiting.extend(
+            views::ALL.iter().filter(|v| text.contains(v.name) && views_seen.insert(v.name)).map(|view| view.sql),
+        );
+    }
+    found
 }

@@ -144,7 +144,7 @@ impl Stream {
     }
 }
 
-fn put_all<const N: usize>(out: &mut Vec<u8>, parts: [&str; N]) {
+pub fn put_all<const N: usize>(out: &mut Vec<u8>, parts: [&str; N]) {
     for part in parts {
         out.extend_from_slice(part.as_bytes());
     }

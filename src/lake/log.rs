@@ -141,6 +141,11 @@ pub struct State {
 }
 
 impl State {
+    /// Rows of all files.
+    pub fn rows(&self) -> u64 {
+        self.files.values().map(|file| file.rows).sum()
+    }
+
     /// Applies the lines of one commit or checkpoint.
     ///
     /// # Errors

@@ -40,6 +40,8 @@ pub const ALL: &[View] = &[
     view!("contexts"),
     view!("exercises"),
     view!("places"),
+    view!("machines"),
+    view!("host_bounds"),
     view!("active_days"),
     view!("refresh_days"),
     view!("source_minutes"),
@@ -113,7 +115,7 @@ pub fn memory(rows: Rows) -> Result<Arc<dyn TableProvider>, QueryError> {
 
 /// The type that holds only what it shows. A view keeps all of the file page it points into, and lists made of views
 /// carry every page they ever saw from operator to operator: over 400,000 small groups that was 10 GB.
-fn compact(data_type: &DataType) -> DataType {
+pub(super) fn compact(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Utf8View => DataType::Utf8,
         DataType::BinaryView => DataType::Binary,

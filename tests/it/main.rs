@@ -16,5 +16,6 @@ mod order;
 mod past;
 mod random;
 mod secrets;
+mod settled;
 mod source;
 mod tidy;

@@ -42,17 +42,17 @@ until = 2027-01-01
 ";
 
 /// The splitmix64 generator.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
+    pub fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let a = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (b ^ (b >> 31)) % below
     }
 
-    fn pick<'t>(&mut self, of: &[&'t str]) -> &'t str {
+    pub fn pick<'t>(&mut self, of: &[&'t str]) -> &'t str {
         of[self.roll(of.len() as u64) as usize]
     }
 }
@@ -63,6 +63,12 @@ fn moment(dice: &mut Dice) -> i64 {
     let start = time::parse("2026-08-12T00:00:00Z").unwrap();
     let (day, minute) = (dice.roll(20) as i64 * 5, dice.roll(24 * 12) as i64 * 5);
     start + day * time::DAY + minute * 60_000_000 + if dice.roll(8) == 0 { 1_000 } else { 0 }
+}
+
+/// A record as far as every one of them goes.
+pub fn begun(id: &str, at: i64, action: &str, source: &str) -> String {
+    let at = time::format(at);
+    format!("{{\"event_id\":\"{id}\",\"event_time\":\"{at}\",\"action\":\"{action}\",\"source\":\"{source}\"")
 }
 
 /// One record; ids are few, so that stories meet.
@@ -91,11 +97,7 @@ fn record(dice: &mut Dice, seed: u64, number: u64) -> String {
     // A grant has an owner, a device and a host of its own, from which it strays now and then.
     let stray = |dice: &mut Dice, of: u64| if dice.roll(6) == 0 { dice.roll(of) } else { grant % of };
     let (subject, device, host, client) = (stray(dice, 5), stray(dice, 4), stray(dice, 4), stray(dice, 4));
-    let mut text = format!(
-        "{{\"event_id\":\"{seed}-e{number}\",\"event_time\":\"{}\",\"action\":\"{action}\",\"source\":\"{seed}-s{}\"",
-        time::format(at),
-        grant % 2
-    );
+    let mut text = begun(&format!("{seed}-e{number}"), at, action, &format!("{seed}-s{}", grant % 2));
     if dice.roll(10) == 0 {
         text.push_str(",\"outcome\":\"failure\"");
     }
@@ -156,7 +158,7 @@ fn token(dice: &mut Dice, seed: u64, grant: u64, at: i64, text: &mut String) {
 }
 
 /// Every row, in words that name all of it. Keys begin with the seed of their history.
-fn said(outcomes: &[Outcome]) -> BTreeSet<String> {
+pub fn said(outcomes: &[Outcome]) -> BTreeSet<String> {
     let rows = outcomes.iter().flat_map(|outcome| outcome.verdicts.as_ref().unwrap());
     let said = rows.map(|v| {
         let resolved = v.resolved_at.map(time::format);

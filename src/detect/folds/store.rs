@@ -6,36 +6,36 @@
 //! log-structured tree: a part is rewritten only when what came after it has grown as large, so that what a pass writes
 //! does not grow with history.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray as _, RecordBatch};
 use datafusion::arrow::compute;
-use datafusion::arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
-use datafusion::common::DataFusionError;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::prelude::{ParquetReadOptions, SessionContext, cast, col};
-use futures::{StreamExt as _, TryStreamExt as _};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
+use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
+use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::Fold;
 use crate::clock;
-use crate::event::columns::TABLE_SCHEMA;
+use crate::detect::settled;
+use crate::detect::shelf::{KEPT_MS, Shelf};
+use crate::event::columns::EVENT_DATE;
 use crate::lake::log::DataFile;
 use crate::lake::table::State;
 use crate::lake::{Lake, LakeError};
-use crate::query::{self, QueryError, views};
+use crate::query::{self, QueryError, owned, views};
 
 /// A reader merges at most this many parts.
 const PARTS_MAX: usize = 8;
-/// Parts that a merge has replaced stay this long, for readers that began before it.
-const KEPT_MS: i64 = 3_600_000;
+/// Events of days that are folded at once.
+const CHUNK_ROWS: u64 = 2_000_000;
 /// Rows of one page: what looking up one grant reads.
 const PAGE_ROWS: usize = 4_096;
 
@@ -45,7 +45,6 @@ struct Part {
     from: i64,
     to: i64,
     bytes: u64,
-    modified_at_ms: i64,
 }
 
 /// What became of a fold that was made again.
@@ -60,19 +59,15 @@ pub struct Rebuilt {
 pub struct Store<'l> {
     lake: &'l Lake,
     context: SessionContext,
-    store: Arc<dyn ObjectStore>,
-    base: Path,
-    root: String,
+    fences: Vec<i64>,
 }
 
 impl<'l> Store<'l> {
     /// The folds beside the lake's tables; `context` lends its limits.
-    pub fn new(lake: &'l Lake, context: &SessionContext) -> Result<Self, QueryError> {
-        let (store, root) = lake.events().root_store();
-        let base = Path::from_url_path(lake.uri().path()).map_err(|e| DataFusionError::External(Box::new(e)))?;
-        let root = root[..url::Position::BeforePath].to_owned();
+    pub async fn new(lake: &'l Lake, context: &SessionContext) -> Result<Self, QueryError> {
         query::know_store(context, lake.events());
-        Ok(Self { lake, context: query::sibling(context), store, base: base.join("folds"), root })
+        let fences = settled::fences(lake, clock::now_micros() / 1000).await?;
+        Ok(Self { lake, context: query::sibling(context), fences })
     }
 
     /// A table of the fold's parts over all events up to the state's version, brought up to date first.
@@ -88,24 +83,50 @@ impl<'l> Store<'l> {
         self.table(&self.context, fold, &chain).await
     }
 
+    /// The rows that the versions after `from` brought, up to `to`: of parts that tile them, or else folded from `added`.
+    pub async fn since(
+        &self,
+        fold: &Fold,
+        from: i64,
+        to: i64,
+        added: &[DataFile],
+    ) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let parts = tile(&self.list(fold).await?, from, to);
+        if parts.last().is_some_and(|part| part.to == to) {
+            return self.table(&self.context, fold, &parts).await;
+        }
+        let context = query::sibling(&self.context);
+        views::replace(&context, "events", query::events(self.lake, &context, added.to_vec())?)?;
+        views::memory(query::collect(context.sql(&fold.sql).await?).await?)
+    }
+
+    /// The rows of all versions up to `to`; `None` if parts do not meet there any more.
+    pub async fn until(&self, fold: &Fold, to: i64) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
+        let parts = tile(&self.list(fold).await?, 0, to);
+        if parts.last().is_none_or(|part| part.to != to) {
+            return Ok(None);
+        }
+        Ok(Some(self.table(&self.context, fold, &parts).await?))
+    }
+
     async fn table(
         &self,
         context: &SessionContext,
         fold: &Fold,
         parts: &[Part],
     ) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let schema = self.schema(fold).await?;
+        let schema = fold.schema.clone();
         if parts.is_empty() {
             return Ok(Arc::new(EmptyTable::new(schema)));
         }
-        let paths: Vec<String> = parts.iter().map(|p| format!("{}/{}", self.root, self.path(fold, p))).collect();
+        let shelf = self.shelf(fold)?;
+        let paths: Vec<String> = parts.iter().map(|part| shelf.url(&part.file())).collect();
         Ok(context.read_parquet(paths, ParquetReadOptions::default().schema(&schema)).await?.into_view())
     }
 
     /// The parts to read, after folding what is new and merging what has piled up.
     async fn chain(&self, fold: &Fold, state: &State) -> Result<Vec<Part>, QueryError> {
-        let listed = self.list(fold).await?;
-        let mut chain = tile(&listed, state.version);
+        let mut chain = tile(&self.list(fold).await?, 0, state.version);
         let covered = chain.last().map_or(0, |p| p.to);
         if covered < state.version {
             match self.lake.events().added_between(covered, state.version).await? {
@@ -113,13 +134,25 @@ impl<'l> Store<'l> {
                 _ => chain = vec![self.fold_all(fold, state).await?],
             }
         }
-        if let Some(start) = worth_merging(&chain) {
-            let merged = self.merge(fold, &chain[start..]).await?;
-            chain.truncate(start);
-            chain.push(merged);
+        if let Some(range) = self.worth_merging(&chain) {
+            let merged = self.merge(fold, &chain[range.clone()]).await?;
+            chain.splice(range, [merged]);
         }
-        self.tidy(fold, &listed, &chain).await;
+        self.tidy(fold, &chain).await?;
         Ok(chain)
+    }
+
+    /// Which parts should become one: of those between two versions that bases stand on.
+    fn worth_merging(&self, chain: &[Part]) -> Option<Range<usize>> {
+        let mut start = 0;
+        for segment in chain.split_inclusive(|part| self.fences.contains(&part.to)) {
+            let end = start + segment.len();
+            if let Some(first) = worth_merging(segment) {
+                return Some(start + first..end);
+            }
+            start = end;
+        }
+        None
     }
 
     /// Folds all events again, puts the outcome in place of what there was, and says whether that was the same.
@@ -128,7 +161,7 @@ impl<'l> Store<'l> {
     /// What reading the events, or writing the fold, can bring.
     pub async fn rebuild(&self, fold: &Fold, state: &State) -> Result<Rebuilt, QueryError> {
         let context = query::sibling(&self.context);
-        let kept = tile(&self.list(fold).await?, state.version);
+        let kept = tile(&self.list(fold).await?, 0, state.version);
         let is_whole = kept.last().is_some_and(|part| part.to == state.version);
         views::replace(&context, "kept", self.table(&context, fold, &kept).await?)?;
         let before =
@@ -154,84 +187,109 @@ impl<'l> Store<'l> {
     }
 
     async fn fold_files(&self, fold: &Fold, files: Vec<DataFile>, from: i64, to: i64) -> Result<Part, QueryError> {
-        let context = query::sibling(&self.context);
-        views::replace(&context, "events", query::events(self.lake, &context, files)?)?;
-        self.write(fold, context.sql(&fold.sql).await?, from, to).await
+        let mut writer = self.writer(fold).await?;
+        for chunk in chunks(fold, files) {
+            let context = query::sibling(&self.context);
+            views::replace(&context, "events", query::events(self.lake, &context, chunk)?)?;
+            self.write(fold, context.sql(&fold.sql).await?, &mut writer).await?;
+        }
+        self.put(fold, writer, from, to).await
     }
 
     async fn merge(&self, fold: &Fold, parts: &[Part]) -> Result<Part, QueryError> {
         let context = query::sibling(&self.context);
         views::replace(&context, "parts", self.table(&context, fold, parts).await?)?;
         let merged = context.sql(&fold.merge_sql("parts")).await?;
-        self.write(fold, merged, parts[0].from, parts[parts.len() - 1].to).await
+        let mut writer = self.writer(fold).await?;
+        self.write(fold, merged, &mut writer).await?;
+        self.put(fold, writer, parts[0].from, parts[parts.len() - 1].to).await
     }
 
-    /// Writes rows ordered by their first key, so that looking up a few grants touches a few pages.
-    async fn write(&self, fold: &Fold, rows: DataFrame, from: i64, to: i64) -> Result<Part, QueryError> {
-        let schema = self.schema(fold).await?;
-        // Text of its own: views that share the buffers of a whole hash table are counted, and moved, once for each batch.
-        let own = schema.fields().iter().map(|f| match f.data_type() {
-            DataType::Utf8View => cast(col(f.name().as_str()), DataType::Utf8).alias(f.name()),
-            _ => col(f.name().as_str()),
-        });
-        let sorted = rows.select(own.collect::<Vec<_>>())?.sort(vec![col(fold.keys[0].as_str()).sort(true, true)])?;
+    async fn writer(&self, fold: &Fold) -> Result<ArrowWriter<Vec<u8>>, QueryError> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
             .set_data_page_row_count_limit(PAGE_ROWS)
             .set_write_batch_size(PAGE_ROWS)
             .build();
-        let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(LakeError::from)?;
+        let schema = fold.schema.clone();
+        Ok(ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(LakeError::from)?)
+    }
+
+    /// Writes rows ordered by their first key, so that looking up a few grants touches a few pages.
+    async fn write(&self, fold: &Fold, rows: DataFrame, writer: &mut ArrowWriter<Vec<u8>>) -> Result<(), QueryError> {
+        let schema = fold.schema.clone();
+        let rows = owned::owned(&self.context, rows).await?;
+        let sorted = rows.sort(vec![col(fold.keys[0].as_str()).sort(true, true)])?;
         let mut stream = sorted.execute_stream().await?;
         while let Some(batch) = stream.next().await {
             writer.write(&as_declared(&batch?, &schema).map_err(LakeError::from)?).map_err(LakeError::from)?;
         }
+        Ok(())
+    }
+
+    async fn put(&self, fold: &Fold, writer: ArrowWriter<Vec<u8>>, from: i64, to: i64) -> Result<Part, QueryError> {
         let bytes = writer.into_inner().map_err(LakeError::from)?;
-        let part = Part { from, to, bytes: bytes.len() as u64, modified_at_ms: clock::now_micros() / 1000 };
-        let path = self.path(fold, &part);
-        // The store puts whole objects in place: local files are written beside and renamed.
-        let put = self.store.put(&path, bytes.into()).await;
-        put.map_err(|cause| LakeError::Storage { doing: format!("writing {path}"), cause })?;
+        let part = Part { from, to, bytes: bytes.len() as u64 };
+        self.shelf(fold)?.put(&part.file(), bytes).await?;
         Ok(part)
     }
 
-    async fn schema(&self, fold: &Fold) -> Result<SchemaRef, QueryError> {
-        let context = query::sibling(&self.context);
-        views::replace(&context, "events", Arc::new(EmptyTable::new(TABLE_SCHEMA.clone())))?;
-        let frame = context.sql(&fold.sql).await?;
-        let fields = frame.schema().as_arrow().fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
-        Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
-    }
-
-    fn path(&self, fold: &Fold, part: &Part) -> Path {
-        self.base.clone().join(fold.id()).join(format!("{}-{}.parquet", part.from, part.to))
+    fn shelf(&self, fold: &Fold) -> Result<Shelf, QueryError> {
+        Shelf::new(self.lake, &fold.id())
     }
 
     async fn list(&self, fold: &Fold) -> Result<Vec<Part>, QueryError> {
-        let folder = self.base.clone().join(fold.id());
-        let listed: Vec<_> = match self.store.list(Some(&folder)).try_collect().await {
-            Ok(listed) => listed,
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            Err(cause) => return Err(LakeError::Storage { doing: format!("listing {folder}"), cause }.into()),
-        };
-        let part = |meta: &object_store::ObjectMeta| -> Option<Part> {
-            let (from, to) = meta.location.filename()?.strip_suffix(".parquet")?.split_once('-')?;
-            let modified_at_ms = meta.last_modified.timestamp_millis();
-            Some(Part { from: from.parse().ok()?, to: to.parse().ok()?, bytes: meta.size, modified_at_ms })
-        };
-        Ok(listed.iter().filter_map(part).collect())
+        Ok(self.shelf(fold)?.list().await?.iter().filter_map(Part::of).collect())
     }
 
     /// Deletes parts that a merge replaced long enough ago.
-    async fn tidy(&self, fold: &Fold, listed: &[Part], chain: &[Part]) {
-        let now_ms = clock::now_micros() / 1000;
+    async fn tidy(&self, fold: &Fold, chain: &[Part]) -> Result<(), QueryError> {
+        let (shelf, now_ms) = (self.shelf(fold)?, clock::now_micros() / 1000);
         let replaced =
             |p: &Part| chain.iter().any(|c| c.from <= p.from && p.to <= c.to && (c.from, c.to) != (p.from, p.to));
-        for part in listed.iter().filter(|p| replaced(p) && p.modified_at_ms + KEPT_MS < now_ms) {
-            if let Err(error) = self.store.delete(&self.path(fold, part)).await {
-                tracing::debug!(fold = fold.name, %error, "a part that was merged could not be deleted");
+        for meta in shelf.list().await? {
+            let is_old = meta.last_modified.timestamp_millis() + KEPT_MS < now_ms;
+            if is_old && Part::of(&meta).is_some_and(|part| replaced(&part)) {
+                shelf.let_go(&meta).await;
             }
         }
+        Ok(())
     }
+}
+
+impl Part {
+    fn file(&self) -> String {
+        format!("{}-{}.parquet", self.from, self.to)
+    }
+
+    /// The part that a file is, by its name.
+    fn of(meta: &object_store::ObjectMeta) -> Option<Self> {
+        let (from, to) = meta.location.filename()?.strip_suffix(".parquet")?.split_once('-')?;
+        Some(Self { from: from.parse().ok()?, to: to.parse().ok()?, bytes: meta.size })
+    }
+}
+
+/// Files to fold one after the other. Rows of days are of one day each, and there are nearly as many as events: whole days
+/// are folded by themselves, so that memory does not grow with history.
+fn chunks(fold: &Fold, mut files: Vec<DataFile>) -> Vec<Vec<DataFile>> {
+    if fold.keys[0] != "day" {
+        return vec![files];
+    }
+    let day = |file: &DataFile| file.partition_values.get(EVENT_DATE).cloned().flatten();
+    files.sort_by_key(day);
+    let mut chunks: Vec<Vec<DataFile>> = Vec::new();
+    let mut rows = CHUNK_ROWS;
+    for of_day in files.chunk_by(|a, b| day(a) == day(b)) {
+        if rows >= CHUNK_ROWS {
+            rows = 0;
+            chunks.push(Vec::new());
+        }
+        rows += of_day.iter().map(|file| file.rows).sum::<u64>();
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.extend_from_slice(of_day);
+        }
+    }
+    if chunks.is_empty() { vec![files] } else { chunks }
 }
 
 /// A batch with the types of a schema, column by column.
@@ -246,11 +304,11 @@ async fn count(context: &SessionContext, sql: &str) -> Result<i64, QueryError> {
     Ok(rows.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0)))
 }
 
-/// Parts that tile the versions from 0 as far as they reach, the longest first where several begin at one version.
-fn tile(parts: &[Part], version: i64) -> Vec<Part> {
+/// Parts that tile the versions after `from` as far as they reach, the longest first where several begin at one version.
+fn tile(parts: &[Part], from: i64, version: i64) -> Vec<Part> {
     let mut chain: Vec<Part> = Vec::new();
     loop {
-        let at = chain.last().map_or(0, |p| p.to);
+        let at = chain.last().map_or(from, |p| p.to);
         let next = parts.iter().filter(|p| p.from == at && p.to > at && p.to <= version).max_by_key(|p| p.to);
         match next {
             Some(part) => chain.push(part.clone()),
@@ -288,13 +346,13 @@ mod tests {
     use super::*;
 
     fn part(from: i64, to: i64, bytes: u64) -> Part {
-        Part { from, to, bytes, modified_at_ms: 0 }
+        Part { from, to, bytes }
     }
 
     #[test]
     fn a_chain_tiles_from_the_beginning() {
         let parts = [part(0, 3, 9), part(3, 5, 1), part(0, 5, 9), part(5, 9, 1), part(4, 9, 1), part(9, 12, 1)];
-        let spans = |version| tile(&parts, version).iter().map(|p| (p.from, p.to)).collect::<Vec<_>>();
+        let spans = |version| tile(&parts, 0, version).iter().map(|p| (p.from, p.to)).collect::<Vec<_>>();
         assert_eq!(spans(9), [(0, 5), (5, 9)]);
         assert_eq!(spans(4), [(0, 3)]);
         assert_eq!(spans(2), []);

@@ -9,42 +9,37 @@ use datafusion::prelude::{SessionContext, col, lit};
 use super::{LOOKUP_MAX, Tables, column, day, folded, literals, none, rows_under, texts};
 use crate::detect::folds::store::Store;
 use crate::detect::folds::{Fold, Past};
-use crate::lake::Lake;
 use crate::lake::table::State;
 use crate::query::{self, QueryError, views};
 
 /// What folds are read or made from.
 pub(super) struct Sources<'s> {
-    pub(super) lake: &'s Lake,
     pub(super) state: &'s State,
     pub(super) context: &'s SessionContext,
     pub(super) events: &'s Arc<dyn TableProvider>,
     pub(super) as_of: i64,
-    /// Nothing kept is of use: fold the events up to `as_of`.
-    pub(super) all_again: bool,
 }
 
 impl Sources<'_> {
     /// Grants with an event after `as_of`, at most one more than are looked up.
-    pub(super) async fn dirty(&self, folds: &[Fold]) -> Result<Vec<String>, QueryError> {
-        let Some(grants) = folds.iter().find(|f| f.name == "grants") else { return Ok(Vec::new()) };
-        let parts = Store::new(self.lake, self.context)?.parts(grants, self.state).await?;
-        let after =
-            self.context.read_table(parts)?.filter(col("last_event_at").gt(lit(views::timestamp(self.as_of))))?;
+    pub(super) async fn dirty(&self, grants: &Arc<dyn TableProvider>) -> Result<Vec<String>, QueryError> {
+        let after = self
+            .context
+            .read_table(grants.clone())?
+            .filter(col("last_event_at").gt(lit(views::timestamp(self.as_of))))?;
         let some = after.select(vec![col("grant_id")])?.distinct()?.limit(0, Some(LOOKUP_MAX + 1))?;
         texts(&some.collect().await?)
     }
 
-    pub(super) async fn parts(
+    /// A fold's parts as they were at `as_of`.
+    pub(super) async fn at(
         &self,
         fold: &Fold,
+        parts: &Arc<dyn TableProvider>,
         dirty: &[String],
         dirty_rows: Option<&Arc<dyn TableProvider>>,
     ) -> Result<Arc<dyn TableProvider>, QueryError> {
-        if self.all_again {
-            return folded(self.context, fold, self.events.clone()).await;
-        }
-        let parts = Store::new(self.lake, self.context)?.parts(fold, self.state).await?;
+        let parts = parts.clone();
         match (fold.past, dirty_rows) {
             (Past::Column(column), _) => {
                 let until = col(column).lt_eq(lit(views::timestamp(self.as_of)));
@@ -67,13 +62,23 @@ impl Sources<'_> {
         }
     }
 
+    /// The fold of all events up to `as_of`.
+    pub(super) async fn anew(&self, fold: &Fold) -> Result<Arc<dyn TableProvider>, QueryError> {
+        folded(self.context, fold, self.events.clone()).await
+    }
+
     /// Events up to `as_of` whose stored grant is one of these.
     pub(super) async fn rows_of(&self, grants: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
         rows_under(self.context, self.events, &[("grant_id", grants)]).await
     }
 
     /// What is known of tokens met without their family. Where there are none, no event is read for it.
-    pub(super) async fn aliases(&self, fold: &Fold, tables: &Tables) -> Result<Arc<dyn TableProvider>, QueryError> {
+    pub(super) async fn aliases(
+        &self,
+        fold: &Fold,
+        tables: &Tables,
+        store: Option<&Store<'_>>,
+    ) -> Result<Arc<dyn TableProvider>, QueryError> {
         let context = query::sibling(self.context);
         for (name, table) in tables.iter().filter(|(name, _)| name == "grants_parts") {
             views::replace(&context, name, table.clone())?;
@@ -84,7 +89,11 @@ impl Sources<'_> {
             return none();
         }
         views::replace(&context, "lone", views::memory(lone)?)?;
-        views::replace(&context, "aliases_parts", self.parts(fold, &[], None).await?)?;
+        let parts = match store {
+            Some(store) => self.at(fold, &store.parts(fold, self.state).await?, &[], None).await?,
+            None => self.anew(fold).await?,
+        };
+        views::replace(&context, "aliases_parts", parts)?;
         let sql = "SELECT a.token_id, MIN(a.family_id) AS family_id FROM aliases_parts AS a \
                    INNER JOIN lone AS l ON l.token_id = a.token_id GROUP BY a.token_id";
         views::memory(query::collect(context.sql(sql).await?).await?)
