@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::Format;
-use super::json::{Json, Values};
+use super::json::{Json, Member, Values};
 use super::recognise::{Owner, presumed, recognise, unknown};
 use crate::event::Rejection;
 
@@ -29,8 +29,8 @@ const LISTS: [&str; 10] = [
     "results",
     "logs",
 ];
-/// Keys that hold one record, or the text of one or several.
-const SINGLES: [&str; 15] = [
+/// Keys that hold one record, or the text of one or several; rarely a list.
+const SINGLES: [&str; 16] = [
     "detail",                  // Amazon EventBridge
     "event.original",          // Elastic, nested
     "message",                 // Beats, Logstash, Vector
@@ -40,8 +40,9 @@ const SINGLES: [&str; 15] = [
     "adminEvent",              // Keycloak plug-ins
     "properties.RawEventData", // Microsoft Defender for Cloud Apps
     "RawEventData",
-    "_source", // Elastic documents
-    "log",     // container logs
+    "AuditData", // Microsoft Purview's search of the unified audit log
+    "_source",   // Elastic documents
+    "log",       // container logs
     "record",
     "raw",
     "_raw",
@@ -119,7 +120,13 @@ pub fn open(bytes: &[u8], format: Format, show: &mut dyn FnMut(Leaf<'_>)) {
 /// A page or batch that holds no record.
 fn is_empty(record: &Json<'_>) -> bool {
     let is_empty_list = |list: &Json<'_>| matches!(list, Json::List(items, _) if items.is_empty());
-    is_empty_list(record) || LISTS.iter().any(|path| is_empty_list(record.at(path)))
+    let is_empty_poll = record.get("sets").is_object() && tokens(record).is_empty();
+    is_empty_poll || is_empty_list(record) || LISTS.iter().any(|path| is_empty_list(record.at(path)))
+}
+
+/// Security event tokens by their ids, as a receiver polls them (RFC 8936 section 2.2).
+fn tokens<'t>(record: &'t Json<'t>) -> &'t [Member<'t>] {
+    record.get("sets").members()
 }
 
 /// What of an object may hold records: the value of each key that envelopes use.
@@ -127,10 +134,11 @@ fn contents<'t>(record: &'t Json<'t>) -> impl Iterator<Item = &'t Json<'t>> {
     let lists = LISTS.iter().map(|path| record.at(path)).filter(|value| matches!(value, Json::List(..)));
     let dotted = record.get("event.original");
     let singles = SINGLES.iter().map(|path| record.at(path)).chain([dotted]);
-    let singles = singles.filter(|value| matches!(value, Json::Object(..) | Json::Text(_)));
     // Wazuh and others name the key that holds the record.
-    let named = record.get("integration").text().map(|name| record.get(name)).filter(|value| value.is_object());
-    lists.chain(singles).chain(named)
+    let named = record.get("integration").text().map(|name| record.get(name));
+    let singles = singles.chain(named);
+    let singles = singles.filter(|value| matches!(value, Json::Object(..) | Json::Text(_) | Json::List(..)));
+    lists.chain(singles)
 }
 
 impl Opener<'_> {
@@ -148,12 +156,16 @@ impl Opener<'_> {
         }
         match node {
             Json::List(items, _) => items.iter().any(|item| self.knows(item, depth + 1)),
-            Json::Object(..) => contents(node).any(|inner| self.knows(inner, depth + 1)),
+            Json::Object(..) => {
+                let tokens = tokens(node).iter().map(|(_, token)| token);
+                contents(node).chain(tokens).any(|inner| self.knows(inner, depth + 1))
+            }
             Json::Text(text) => lines(text).any(|line| match line {
                 Line::Value(value, _) => self.knows(&value, depth + 1),
-                Line::Other(text, _) => {
-                    text.len() < node.verbatim().map_or(0, str::len)
-                        && recognise(&Json::Text(text.into()), self.format).is_some()
+                Line::Other(line, _) => {
+                    let record = || recognise(&Json::Text(line.into()), self.format);
+                    let cell = || cell(line).is_some_and(|cell| self.knows(&Json::Text(cell.into()), depth + 1));
+                    (line.len() < text.len() && record().is_some()) || cell()
                 }
                 Line::Broken(..) => false,
             }),
@@ -173,6 +185,7 @@ impl Opener<'_> {
             Json::List(items, span) => self.list(items, span.start as usize..span.end as usize, place, depth),
             Json::Object(..) => match contents(node).find(|inner| self.knows(inner, depth + 1)) {
                 Some(inner) => self.peel(inner, place, depth + 1),
+                None if self.knows(node, depth) => self.tokens(tokens(node), place, depth),
                 None => self.nobodys(node, place),
             },
             Json::Text(text) if self.knows(node, depth) => self.text(text, place, depth),
@@ -192,6 +205,18 @@ impl Opener<'_> {
         }
     }
 
+    fn tokens(&mut self, tokens: &[Member<'_>], place: &Place<'_>, depth: usize) {
+        for (_, token) in tokens {
+            let text = token.verbatim().unwrap_or_default();
+            let piece = if place.is_whole { range_in(text, place.text) } else { None };
+            let piece = piece.unwrap_or_else(|| place.piece.clone());
+            if self.left == 0 {
+                return self.too_many(piece);
+            }
+            self.peel(token, &Place { piece, ..place.clone() }, depth + 1);
+        }
+    }
+
     fn text(&mut self, text: &str, place: &Place<'_>, depth: usize) {
         for line in lines(text) {
             let (start, end) = line.range();
@@ -208,7 +233,12 @@ impl Opener<'_> {
                 }
                 Line::Other(line, _) => {
                     let record = Json::Text(line.into());
-                    self.peel(&record, &Place { text: line, piece, is_whole: false }, ENVELOPES_MAX);
+                    match cell(line).map(|cell| Json::Text(cell.into())).filter(|cell| self.knows(cell, depth + 1)) {
+                        Some(Json::Text(cell)) if recognise(&record, self.format).is_none() => {
+                            self.text(&cell, &Place { text: &cell, piece, is_whole: false }, depth + 1);
+                        }
+                        _ => self.peel(&record, &Place { text: line, piece, is_whole: false }, ENVELOPES_MAX),
+                    }
                 }
                 Line::Broken(rejection, _) => {
                     self.left = self.left.saturating_sub(1);
@@ -242,6 +272,20 @@ impl Opener<'_> {
         let why = format!("more than {RECORDS_MAX} records in one; these are the rest");
         self.tell(Content::Broken(Rejection(why)), rest);
     }
+}
+
+/// The JSON object in a row of comma-separated values (RFC 4180), such as those that Microsoft Purview exports.
+fn cell(row: &str) -> Option<String> {
+    let (_, rest) = row.split_once("\"{\"\"")?;
+    let (inner, _) = rest.rsplit_once("}\"")?;
+    Some(format!("{{\"{}}}", inner.replace("\"\"", "\"")))
+}
+
+/// Where a text stands in another, if it was borrowed from there.
+fn range_in(text: &str, whole: &str) -> Option<Range<usize>> {
+    let start = (text.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let range = start..start.checked_add(text.len())?;
+    (whole.get(range.clone()) == Some(text)).then_some(range)
 }
 
 /// Where each item of a list stands. Text and numbers do not know their places, so lists with those are read once more.
@@ -300,3 +344,6 @@ fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
         Some(Line::Other(text.get(start..end).unwrap_or_default().trim_end(), (start, end)))
     })
 }
+
+#[cfg(test)]
+mod tests;
