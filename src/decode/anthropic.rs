@@ -50,10 +50,7 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
         event.token_id = first(&mut fields, &KEYS);
         event.scopes = fields.scopes("scopes");
         event.token_kind = Some(if name.contains("_key_") { "api_key" } else { "access" }.into());
-        if event.token_id.is_none() && UNNAMED.contains(&name) {
-            // It is not told which token ended, and it is not to end all that the administrator has.
-            event.action = Action::Other;
-        }
+        fields.is_of_one_token(&mut event);
     }
     if event.action == Action::Issue {
         // A key made with another key.
@@ -64,18 +61,11 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
 
 fn action(name: &str, record: &Json<'_>) -> Action {
     match name {
-        "api_key_created"
-        | "admin_api_key_created"
-        | "platform_api_key_created"
-        | "service_key_created"
-        | "environment_token_minted"
-        | "tunnel_token_minted" => Action::Issue,
-        "admin_api_key_deleted"
-        | "scoped_api_key_deleted"
-        | "service_key_revoked"
-        | "environment_token_revoked"
-        | "tunnel_token_revoked"
-        | "claude_code_credential_revoked" => Action::Revoke,
+        "api_key_created" | "environment_token_minted" | "tunnel_token_minted" => Action::Issue,
+        "environment_token_revoked" | "tunnel_token_revoked" | "claude_code_credential_revoked" => Action::Revoke,
+        // Keys of every kind: of administrators, services, workspaces.
+        _ if name.ends_with("_key_created") => Action::Issue,
+        _ if name.ends_with("_key_deleted") || name.ends_with("_key_revoked") => Action::Revoke,
         "admin_api_key_updated" | "platform_api_key_updated" | "scoped_api_key_updated" if is_switched_off(record) => {
             Action::Revoke
         }
@@ -120,9 +110,6 @@ const KEYS: [&str; 8] = [
     "token_id",
     "credential_id",
 ];
-
-/// Ends of tokens that may not tell which.
-const UNNAMED: [&str; 3] = ["environment_token_revoked", "tunnel_token_revoked", "claude_code_credential_revoked"];
 
 fn first<'a>(fields: &mut Fields<'a>, paths: &[&str]) -> Text<'a> {
     paths.iter().find_map(|path| fields.text(path))

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use super::fields::{self, Fields};
 use super::json::Json;
 use super::times;
-use crate::event::{Action, Event, Rejection, Text, time};
+use crate::event::{Action, Event, Rejection, Text};
 use caller::{Caller, known};
 
 /// What a record must have.
@@ -184,7 +184,7 @@ fn token<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>, event: &mut Event<'a
         event.token_id = credential.or_else(|| fields.id("userIdentity.credentialId"));
         event.token_kind = Some(Cow::Borrowed("access"));
         let lifetime = fields.integer("responseElements.expiresIn");
-        event.expires_at = lifetime.and_then(|seconds| after(event.event_time, seconds));
+        event.expires_at = lifetime.and_then(|seconds| times::after(event.event_time, seconds));
     }
 }
 
@@ -270,12 +270,6 @@ fn english(text: &str) -> Option<i64> {
     let month = MONTHS.iter().position(|month| name.starts_with(month))? + 1;
     let (day, year, clock, half) = (words.next()?, words.next()?, words.next()?, words.next()?);
     times::parse(&format!("{month}/{day}/{year} {clock} {half}"))
-}
-
-/// So many seconds after a time, if that is a time at all.
-fn after(start: i64, seconds: i64) -> Option<i64> {
-    let end = seconds.checked_mul(time::SECOND)?.checked_add(start)?;
-    time::PLAUSIBLE.contains(&end).then_some(end)
 }
 
 #[cfg(test)]

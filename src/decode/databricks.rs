@@ -66,6 +66,7 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     } else {
         event.actor_id = user.filter(|actor| Some(actor) != event.subject_id.as_ref());
     }
+    fields.is_of_one_token(&mut event);
     fields.finish(event, out)
 }
 

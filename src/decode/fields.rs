@@ -158,6 +158,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Says of a revocation that one token ended. A record that does not tell which gets a name of its own for it: with a
+    /// subject alone it would end all that the subject has.
+    pub fn is_of_one_token(&mut self, event: &mut Event<'a>) {
+        let names = [&event.token_id, &event.family_id, &event.session_id, &event.client_id];
+        if event.action != Action::Revoke || names.into_iter().any(Option::is_some) {
+            return;
+        }
+        self.note("token: not said which one ended".to_owned());
+        let record = event.event_id.clone().unwrap_or_else(|| time::format(event.event_time).into());
+        event.token_id = Some(format!("not named/{record}").into());
+    }
+
     fn expect(&mut self, name: &str, value: &Json<'_>, expected: &str, is_as_expected: bool) {
         if !is_as_expected && is_stated(value) {
             self.note(format!("{name}: {} where {expected} was expected", value.kind()));

@@ -61,7 +61,10 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     event.project_id = org.and_then(|org| fields.text_of("org", org));
     event.client_id = client(category, event.action, &mut fields);
     token(category, record, &mut fields, &mut event);
-    event.ip = fields.ip("actor_ip");
+    if event.subject_id.is_some() {
+        fields.is_of_one_token(&mut event);
+    }
+    event.ip = fields.ip("actor_ip").or_else(|| fields.ip("actor_location.ip"));
     event.country =
         fields.text("actor_location.country_code").or_else(|| fields.text("data.actor_location.country_code"));
     event.user_agent = fields.text("user_agent").or_else(|| fields.text("data.user_agent"));
@@ -106,6 +109,7 @@ fn people<'a>(category: &str, verb: &str, fields: &mut Fields<'a>, event: &mut E
         _ => false,
     };
     let is_of_all = event.action == Action::Revoke && matches!(category, "oauth_application" | "integration");
+    let target = if is_done_to { target.or_else(|| numbered(fields, actor.as_ref())) } else { target };
     if is_done_to && target.is_none() {
         fields.note("user: missing".to_owned());
     }
@@ -115,6 +119,12 @@ fn people<'a>(category: &str, verb: &str, fields: &mut Fields<'a>, event: &mut E
         target => target,
     };
     event.actor_id = actor.filter(|actor| Some(actor) != event.subject_id.as_ref());
+}
+
+/// Whom it was done to, where only the number is told.
+fn numbered<'a>(fields: &mut Fields<'a>, actor: Option<&Cow<'a, str>>) -> Text<'a> {
+    let user = fields.id("user_id");
+    if user.is_some() && user == fields.id("actor_id") { actor.cloned().or(user) } else { user }
 }
 
 /// The application whose token it is. On other events about tokens it would be the one an administrator used.

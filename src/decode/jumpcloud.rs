@@ -60,8 +60,15 @@ fn action(name: &str, record: &Json<'_>) -> Action {
         "user_unsuspended" | "user_activated" | "admin_unsuspend" => Action::Reinstate,
         "user_update" | "systemuser_update" | "admin_update" => update(record.get("changes")),
         "system_delete" => Action::DeviceLost,
+        "mdm_command_result" if is_wiped(record) => Action::DeviceLost,
         _ => Action::Other,
     }
+}
+
+/// Whether a device did as it was told and erased itself.
+fn is_wiped(record: &Json<'_>) -> bool {
+    let says = |key: &str, word: &str| record.get(key).text() == Some(word);
+    says("request_type", "EraseDevice") && says("status", "Acknowledged")
 }
 
 /// Suspending a user is an update too.
@@ -85,7 +92,7 @@ fn person<'a>(fields: &mut Fields<'a>, paths: [&str; 3]) -> Text<'a> {
 fn device<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>) -> Text<'a> {
     match record.at("resource.type").text() {
         Some("system" | "device") => fields.id("resource.id"),
-        _ => fields.id("system.id").or_else(|| fields.id("auth_context.system.id")),
+        _ => ["system.id", "auth_context.system.id", "mdm_device_id"].into_iter().find_map(|path| fields.id(path)),
     }
 }
 

@@ -60,7 +60,7 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     }
     match class {
         Class::Authentication => ticket(&mut fields, &mut event),
-        Class::Api => key(record, &mut event),
+        Class::Api => key(&mut fields, record, &mut event),
         _ => {}
     }
     fields.finish(event, out)
@@ -136,6 +136,10 @@ fn has_failed(record: &Json<'_>) -> bool {
 fn people<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>, class: Class, event: &mut Event<'a>) {
     let actor = person(fields, ["actor.user.name", "actor.user.email_addr", "actor.user.uid"]);
     let mut user = person(fields, ["user.name", "user.email_addr", "user.uid"]);
+    if user.is_some() && user == record.at("user.uid").id() && user == record.at("actor.user.uid").id() {
+        // The same one, who goes by a better known name there.
+        user = actor.clone();
+    }
     let has_target = matches!(event.action, Action::Offboard | Action::Reinstate);
     if user.is_none() && has_target && class == Class::Api {
         let target = resource(record, &["user"]);
@@ -150,8 +154,12 @@ fn people<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>, class: Class, event
     event.subject_id = user;
 }
 
+/// A login name, else an address, else a number. A name with blanks is what people are called, and comes last.
 fn person<'a>(fields: &mut Fields<'a>, paths: [&str; 3]) -> Text<'a> {
-    paths.into_iter().find_map(|path| fields.id(path))
+    let [name, address, number] = paths.map(|path| fields.id(path));
+    let (login, called) =
+        if name.as_ref().is_some_and(|name| name.contains(' ')) { (None, name) } else { (name, None) };
+    login.or(address).or(number).or(called)
 }
 
 /// The first affected resource whose type says that it is one of these.
@@ -177,17 +185,14 @@ fn ticket<'a>(fields: &mut Fields<'a>, event: &mut Event<'a>) {
 }
 
 /// The key or token that a call made or withdrew.
-fn key<'a>(record: &'a Json<'a>, event: &mut Event<'a>) {
+fn key<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>, event: &mut Event<'a>) {
     if !matches!(event.action, Action::Issue | Action::Revoke) {
         return;
     }
     let resource = resource(record, &["token", "key", "credential"]);
     event.token_id = resource.get("uid").id().or_else(|| resource.get("name").id());
     event.token_kind = event.token_id.is_some().then_some(Cow::Borrowed("api_key"));
-    if event.action == Action::Revoke && event.token_id.is_none() && event.client_id.is_none() {
-        // Without either it would read as if everything of the subject were revoked.
-        event.actor_id = event.subject_id.take().or(event.actor_id.take());
-    }
+    fields.is_of_one_token(event);
 }
 
 #[cfg(test)]

@@ -43,12 +43,9 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
             event.scopes = fields.scopes_of(&format!("{name}.data.scopes"), details.at("data.scopes"));
             // A key made with another key.
             event.parent_id = fields.id("actor.api_key.id").filter(|_| event.action == Action::Issue);
-            if event.token_id.is_none() && name.starts_with("tenant.") {
-                // It is not told which token ended, and it is not to end all that the administrator has.
-                event.action = Action::Other;
-            }
             event.subject_id = actor;
             event.subject_kind = actor_kind(record);
+            fields.is_of_one_token(&mut event);
         }
         Action::Offboard | Action::Reinstate => {
             event.subject_id = fields.id_of(&format!("{name}.id"), details.get("id"));

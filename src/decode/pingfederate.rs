@@ -74,9 +74,9 @@ fn action(name: &str, role: Option<&str>, status: &str, grant: Option<&str>) -> 
         // A resource server asks whether a token is good, with a grant type of Ping's own.
         ("OAuth", Some(stated)) if stated.contains("validate_bearer") => Action::Other,
         ("OAuth", _) if role == Some("AS") && is_answered => Action::Issue,
-        ("SRI_REVOKED" | "AUTHN_SESSIONS_DELETED", _) => Action::Revoke,
-        // The session went with a logout in the browser.
-        ("SLO" | "AUTHN_SESSION_DELETED", _) => Action::Logout,
+        // The last is how the documentation spells the second.
+        ("SRI_REVOKED" | "AUTHN_SESSIONS_DELETED" | "AUTHN_SESSION_DELETED", _) => Action::Revoke,
+        ("SLO", _) => Action::Logout,
         ("ACCOUNT_DELETE", _) => Action::Offboard,
         _ => Action::Other,
     }

@@ -72,6 +72,10 @@ fn event<'a>(fields: &mut Fields<'a>, claims: &'a Json<'a>, uri: &'a str, body: 
     let mut principals = match (profile, name) {
         // The subject of these is the stream.
         (_, "verification" | "stream-updated") => Principals::default(),
+        (_, "backchannel-logout") => {
+            let (user, session) = (fields.text("sub"), fields.text("sid"));
+            Principals { user, session, application: audience(claims), ..Principals::default() }
+        }
         _ if stated.is_null() => Principals { user: fields.text("sub"), ..Principals::default() },
         _ => subject::read(fields, stated, subject_role(name)),
     };
@@ -133,10 +137,17 @@ fn action(profile: &str, name: &str, body: &Json<'_>) -> Action {
         ("risc", "account-disabled" | "account-purged") => Action::Offboard,
         ("risc", "account-enabled") => Action::Reinstate,
         ("risc", "credential-compromise") => Action::Compromise,
+        // OpenID Connect Back-Channel Logout 1.0 section 2.4: told to one client of the provider.
+        (_, "backchannel-logout") => Action::Logout,
         ("oauth", "token-issued") => Action::Issue,
         ("oauth", "token-revoked" | "tokens-revoked") => Action::Revoke,
         _ => Action::Other,
     }
+}
+
+/// Whom the token is for.
+fn audience<'a>(claims: &'a Json<'a>) -> Text<'a> {
+    claims.get("aud").items().first().and_then(Json::cow)
 }
 
 /// The event's own time if it states a plausible one, else when the token says it happened (`toe`) or was made (`iat`).

@@ -39,6 +39,12 @@ pub fn epoch(number: i64) -> Option<i64> {
     }
 }
 
+/// So many seconds after a time, if that is a time at all.
+pub fn after(start: i64, seconds: i64) -> Option<i64> {
+    let end = seconds.checked_mul(time::SECOND)?.checked_add(start)?;
+    time::PLAUSIBLE.contains(&end).then_some(end)
+}
+
 /// `2023-07-26 22:58:30.983201900`, with or without a zone.
 fn loose(text: &str) -> Option<i64> {
     let (date, clock) = text.split_once(['T', 't', ' '])?;

@@ -13,16 +13,19 @@ use std::borrow::Cow;
 
 use super::fields::{self, Fields};
 use super::json::Json;
-use crate::event::{Action, Event, Rejection, Text, time};
+use super::times;
+use crate::event::{Action, Event, Rejection, Text};
 
 /// What a record must have.
-pub const SHAPE: &str = "type request or response, with request.path";
+pub const SHAPE: &str = "type request or response, with request.path; or type kmip-request or kmip-response";
 
 /// Whether a record has the shape.
 pub fn is_mine(record: &Json<'_>) -> bool {
-    let is_entry =
-        record.get("type").text().is_some_and(|kind| kind.ends_with("request") || kind.ends_with("response"));
-    is_entry && record.at("request.path").text().is_some()
+    let Some(kind) = record.get("type").text() else { return false };
+    let is_entry = kind.ends_with("request") || kind.ends_with("response");
+    // What came in by KMIP has no path.
+    let is_kmip = || kind.starts_with("kmip-") && record.get("request").is_object();
+    is_entry && (record.at("request.path").text().is_some() || is_kmip())
 }
 
 /// What a response is about.
@@ -49,7 +52,7 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     let call = if is_response { call(path, record) } else { Call::Other };
     let mut event = fields.event(&["time"], action(call));
     event.event_id = fields.id("request.id").map(|id| if is_response { id } else { format!("{id}#request").into() });
-    event.source_event = stated(without_token(path));
+    event.source_event = stated(without_token(path)).or_else(|| fields.text("type"));
     event.outcome = fields::outcome(!has_failed(record));
     event.ip = fields.ip("request.remote_address");
     event.user_agent =
@@ -175,16 +178,15 @@ fn token<'a>(fields: &mut Fields<'a>, call: Call, path: &'a str, event: &mut Eve
     let start = if call == Call::Renew { event.event_time } else { event.issued_at.unwrap_or(event.event_time) };
     // A lifetime of 0 is that of a root token: none.
     let lifetime = fields.integer("response.auth.token_ttl").filter(|seconds| *seconds > 0);
-    event.expires_at = lifetime.and_then(|seconds| after(start, seconds));
+    event.expires_at = lifetime.and_then(|seconds| times::after(start, seconds));
 }
 
 /// A token that was revoked. If another than the caller's own, whose it was is not said.
 fn revoked<'a>(fields: &mut Fields<'a>, path: &'a str, event: &mut Event<'a>, caller: Text<'a>) {
     if path.starts_with("auth/token/revoke-self") {
         event.token_id = own_accessor(fields);
-        // Without the token it would read as if all of the caller's were revoked.
-        let is_named = event.token_id.is_some();
-        *(if is_named { &mut event.subject_id } else { &mut event.actor_id }) = caller;
+        event.subject_id = caller;
+        fields.is_of_one_token(event);
     } else {
         let named = fields.text("request.data.accessor");
         event.token_id = named.or_else(|| fields.text("request.data.token").filter(|token| !is_clear(token)));
@@ -260,12 +262,6 @@ fn is_clear(text: &str) -> bool {
 
 fn stated(text: &str) -> Text<'_> {
     (!text.is_empty()).then_some(Cow::Borrowed(text))
-}
-
-/// So many seconds after a time, if that is a time at all.
-fn after(start: i64, seconds: i64) -> Option<i64> {
-    let end = seconds.checked_mul(time::SECOND)?.checked_add(start)?;
-    time::PLAUSIBLE.contains(&end).then_some(end)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::event::time;
 
 fn check(record: &Value, look: impl Fn(&Event<'_>)) {
     let text = record.to_string();

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::event::Outcome;
+use crate::event::{Outcome, time};
 
 fn check(record: &Value, look: impl Fn(&[Event<'_>])) {
     let text = record.to_string();
@@ -34,6 +34,19 @@ fn a_request_and_its_response_are_two_events() {
     check(&record, |events| {
         assert_eq!((events[0].action, events[0].event_id.as_deref()), (Action::Other, Some("r-1#request")));
     });
+}
+
+#[test]
+fn what_came_in_by_kmip_has_no_path() {
+    for (kind, event_name) in [("kmip-request", "kmip-request"), ("kmip-response", "kmip-response")] {
+        let record =
+            json!({"time": "2026-10-01T08:00:00Z", "type": kind, "request": {"remote_address": "192.0.2.9:4711"}});
+        assert!(is_mine(&Json::parse(record.to_string().as_bytes()).unwrap()));
+        check(&record, |events| {
+            assert_eq!((events[0].action, events[0].source_event.as_deref()), (Action::Other, Some(event_name)));
+            assert_eq!(events[0].ip.as_deref(), Some("192.0.2.9"));
+        });
+    }
 }
 
 #[test]
@@ -113,10 +126,12 @@ fn a_revocation_by_somebody_else_is_not_of_the_callers_tokens() {
 }
 
 #[test]
-fn a_revocation_that_names_no_token_is_of_nobodys() {
+fn a_revocation_that_names_no_token_is_of_none_that_is_known() {
     let more = json!({"auth": {"entity_id": "e-own"}});
     check(&response("update", "auth/token/revoke-self", &more), |events| {
-        assert_eq!((events[0].subject_id.as_deref(), events[0].actor_id.as_deref()), (None, Some("e-own")));
+        assert_eq!(events[0].subject_id.as_deref(), Some("e-own"));
+        // With the subject alone it would be of all tokens.
+        assert_eq!(events[0].token_id.as_deref(), Some("not named/r-1"));
     });
 }
 
