@@ -63,6 +63,8 @@ fn action(name: &str, record: &Json<'_>) -> Action {
     match name {
         "api_key_created" | "environment_token_minted" | "tunnel_token_minted" => Action::Issue,
         "environment_token_revoked" | "tunnel_token_revoked" | "claude_code_credential_revoked" => Action::Revoke,
+        // With these things are signed; they let nobody in.
+        _ if name.contains("signing_key") => Action::Other,
         // Keys of every kind: of administrators, services, workspaces.
         _ if name.ends_with("_key_created") => Action::Issue,
         _ if name.ends_with("_key_deleted") || name.ends_with("_key_revoked") => Action::Revoke,
@@ -80,8 +82,12 @@ fn action(name: &str, record: &Json<'_>) -> Action {
         | "scim_user_deleted"
         | "account_deleted"
         | "platform_service_account_archived"
-        | "platform_workspace_member_removed" => Action::Offboard,
-        "org_user_invite_accepted" | "scim_user_created" | "platform_workspace_member_added" => Action::Reinstate,
+        | "platform_workspace_member_removed"
+        | "platform_service_account_workspace_member_removed" => Action::Offboard,
+        "org_user_invite_accepted"
+        | "scim_user_created"
+        | "platform_workspace_member_added"
+        | "platform_service_account_workspace_member_added" => Action::Reinstate,
         _ => Action::Other,
     }
 }
@@ -123,7 +129,7 @@ fn is_switched_off(record: &Json<'_>) -> bool {
 }
 
 fn kind(name: &str, record: &Json<'_>, has_target: bool) -> Text<'static> {
-    if name == "platform_service_account_archived" {
+    if name.starts_with("platform_service_account_") {
         return Some("service".into());
     }
     match record.at("actor.type").text() {

@@ -71,6 +71,12 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     fields.finish(event, out)
 }
 
+/// What an action means where its name is all that is known.
+pub fn action(name: &str) -> Action {
+    let (category, verb) = name.split_once('.').unwrap_or((name, ""));
+    meaning(category, verb, &Json::Null)
+}
+
 fn meaning(category: &str, verb: &str, record: &Json<'_>) -> Action {
     match (category, verb) {
         ("oauth_access", "create" | "regenerate") | ("oauth_authorization", "create") => Action::Issue,
@@ -109,7 +115,7 @@ fn people<'a>(category: &str, verb: &str, fields: &mut Fields<'a>, event: &mut E
         _ => false,
     };
     let is_of_all = event.action == Action::Revoke && matches!(category, "oauth_application" | "integration");
-    let target = if is_done_to { target.or_else(|| numbered(fields, actor.as_ref())) } else { target };
+    let target = target.or_else(|| is_done_to.then(|| otherwise_named(fields, actor.as_ref())).flatten());
     if is_done_to && target.is_none() {
         fields.note("user: missing".to_owned());
     }
@@ -121,10 +127,13 @@ fn people<'a>(category: &str, verb: &str, fields: &mut Fields<'a>, event: &mut E
     event.actor_id = actor.filter(|actor| Some(actor) != event.subject_id.as_ref());
 }
 
-/// Whom it was done to, where only the number is told.
-fn numbered<'a>(fields: &mut Fields<'a>, actor: Option<&Cow<'a, str>>) -> Text<'a> {
+/// Whom it was done to, where the login is not told: the name at the identity provider, else the number.
+fn otherwise_named<'a>(fields: &mut Fields<'a>, actor: Option<&Cow<'a, str>>) -> Text<'a> {
     let user = fields.id("user_id");
-    if user.is_some() && user == fields.id("actor_id") { actor.cloned().or(user) } else { user }
+    if user.is_some() && user == fields.id("actor_id") {
+        return actor.cloned().or(user);
+    }
+    fields.text("external_identity_nameid").or(user)
 }
 
 /// The application whose token it is. On other events about tokens it would be the one an administrator used.

@@ -39,13 +39,12 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
 
     let resource = person(&mut fields, ["resource.email", "resource.username", "resource.id"]);
     let initiator = person(&mut fields, ["initiated_by.email", "initiated_by.username", "initiated_by.id"]);
-    let is_person = record.at("resource.type").text().is_none_or(|kind| PEOPLE.contains(&kind));
-    let is_about_resource = is_person && event.action != Action::Other;
-    if is_about_resource && resource.is_some() {
-        event.subject_id = resource;
-    } else if event.action == Action::Other {
-        let resource = resource.filter(|_| is_person);
-        event.subject_id = initiator.clone().or(resource).or_else(|| fields.text("username"));
+    // A resource that does not say what it is is one if the event is about people.
+    let is_other = event.action == Action::Other;
+    let is_person = record.at("resource.type").text().map_or(!is_other, |kind| PEOPLE.contains(&kind));
+    event.subject_id = resource.filter(|_| is_person);
+    if is_other && event.subject_id.is_none() {
+        event.subject_id = initiator.clone().or_else(|| fields.text("username"));
     }
     event.actor_id = initiator.filter(|actor| Some(actor) != event.subject_id.as_ref());
     fields.finish(event, out)
@@ -128,7 +127,7 @@ mod tests {
             assert_eq!(update(changes), (action, bob.clone(), None), "{changes}");
         }
         let other = update(r#"[{"field":"lastname","from":"a","to":"b"}]"#);
-        assert_eq!(other, (Action::Other, Some("ada@example.com".into()), None));
+        assert_eq!(other, (Action::Other, bob, None));
     }
 
     #[test]

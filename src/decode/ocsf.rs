@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use super::fields::{self, Fields};
 use super::json::Json;
-use super::{aws, okta};
+use super::{aws, github, okta};
 use crate::event::{Action, Event, Rejection, Text};
 
 /// What a record must have.
@@ -116,6 +116,8 @@ fn named(record: &Json<'_>) -> Option<Action> {
         okta::action(operation)?
     } else if is_by("aws") || is_by("amazon") || is_by("cloudtrail") {
         aws::action(record.at("api.service.name").text().unwrap_or_default(), operation)
+    } else if is_by("github") {
+        github::action(operation)
     } else {
         return None;
     };
@@ -140,7 +142,8 @@ fn people<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>, class: Class, event
         // The same one, who goes by a better known name there.
         user = actor.clone();
     }
-    let has_target = matches!(event.action, Action::Offboard | Action::Reinstate);
+    let has_target =
+        matches!(event.action, Action::Offboard | Action::Reinstate) || ends_sessions(record, event.action);
     if user.is_none() && has_target && class == Class::Api {
         let target = resource(record, &["user"]);
         user = target.get("name").id().or_else(|| target.get("uid").id());
@@ -160,6 +163,11 @@ fn person<'a>(fields: &mut Fields<'a>, paths: [&str; 3]) -> Text<'a> {
     let (login, called) =
         if name.as_ref().is_some_and(|name| name.contains(' ')) { (None, name) } else { (name, None) };
     login.or(address).or(number).or(called)
+}
+
+/// Whether it ended the sessions of somebody, all of them, and not one key or token.
+fn ends_sessions(record: &Json<'_>, action: Action) -> bool {
+    action == Action::Revoke && operation(record).is_some_and(|name| name.contains(".session"))
 }
 
 /// The first affected resource whose type says that it is one of these.
@@ -192,7 +200,9 @@ fn key<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>, event: &mut Event<'a>)
     let resource = resource(record, &["token", "key", "credential"]);
     event.token_id = resource.get("uid").id().or_else(|| resource.get("name").id());
     event.token_kind = event.token_id.is_some().then_some(Cow::Borrowed("api_key"));
-    fields.is_of_one_token(event);
+    if !ends_sessions(record, event.action) {
+        fields.is_of_one_token(event);
+    }
 }
 
 #[cfg(test)]

@@ -63,12 +63,16 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     if event.action == Action::Issue {
         event.token_id = entry.get("accesstokenjti").map(Cow::Borrowed);
     }
+    if name == Some("SRI_REVOKED") {
+        // That is one session, and some layouts leave out which.
+        entry.fields.is_of_one_token(&mut event);
+    }
     entry.fields.finish(event, out)
 }
 
 fn action(name: &str, role: Option<&str>, status: &str, grant: Option<&str>) -> Action {
     // While a transaction is in progress nothing has come of it.
-    let is_answered = !status.eq_ignore_ascii_case("inprogress");
+    let is_answered = !["inprogress", "in progress"].iter().any(|word| status.eq_ignore_ascii_case(word));
     match (name, grant) {
         ("OAuth", Some("refresh_token")) if role == Some("AS") && is_answered => Action::Refresh,
         // A resource server asks whether a token is good, with a grant type of Ping's own.

@@ -45,8 +45,8 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     let target = person(&mut fields, "entity.user.email", "entity.user.id");
     let is_about_app = ["app_", "org_app_", "bot_token_"].iter().any(|start| name.starts_with(start));
     event.subject_id = match event.action {
-        Action::Other | Action::Issue => actor.clone().or(target),
-        Action::Logout => target.or_else(|| actor.clone()),
+        Action::Issue => actor.clone().or(target),
+        Action::Other | Action::Logout => target.or_else(|| actor.clone()),
         _ if is_about_app => actor.clone(),
         // Never the administrator, even if the member is not readable.
         _ => target,

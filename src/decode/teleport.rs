@@ -58,7 +58,9 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
             event.token_kind = Some("other".into());
         }
         "cert.generation_mismatch" => event.family_id = fields.text("bot_instance_id"),
-        "user.delete" | "bot.delete" | "lock.created" | "lock.deleted" => target(&mut fields, name, &mut event),
+        "user.create" | "user.update" | "user.delete" | "bot.delete" | "lock.created" | "lock.deleted" => {
+            target(&mut fields, name, &mut event);
+        }
         "device.delete" => event.actor_id = event.subject_id.take(),
         _ if name.starts_with("session.") => event.session_id = fields.text("sid"),
         _ => {}
@@ -121,10 +123,10 @@ fn certificate<'a>(fields: &mut Fields<'a>, event: &mut Event<'a>) {
     }
 }
 
-/// Who or what was deleted or locked; `user` is the administrator.
+/// Who or what was made, changed, deleted or locked; `user` is the administrator.
 fn target<'a>(fields: &mut Fields<'a>, name: &str, event: &mut Event<'a>) {
     let owner = match name {
-        "user.delete" => fields.text("name"),
+        "user.create" | "user.update" | "user.delete" => fields.text("name"),
         // The user a bot acts as is named after it.
         "bot.delete" => fields.text("name").map(|bot| format!("bot-{}", bot.replace(' ', "-")).into()),
         _ => fields.text("target.user").or_else(|| fields.text("lock.target.user")),
