@@ -104,7 +104,7 @@ fn call(path: &str, record: &Json<'_>) -> Call {
     match revoked {
         Some(prefix) if prefix.starts_with("auth/") => Call::RevokePrefix,
         _ if hands_out_token(record) => Call::Issue,
-        _ if is_login(path) && has_failed(record) => Call::Issue,
+        _ if is_login(path) && (has_failed(record) || tells_nothing_of_it(record)) => Call::Issue,
         _ => Call::Other,
     }
 }
@@ -130,6 +130,13 @@ fn hands_out_token(record: &Json<'_>) -> bool {
     let auth = record.at("response.auth");
     let handed = [auth.get("client_token"), auth.get("accessor"), record.at("response.wrap_info.wrapped_accessor")];
     handed.into_iter().any(|value| value.text().is_some())
+}
+
+/// Whether what was handed out at a login is left out of the record, as some tools between do. While a second factor is
+/// waited for there is something, but no token.
+fn tells_nothing_of_it(record: &Json<'_>) -> bool {
+    let is_call = matches!(record.at("request.operation").text(), None | Some("update" | "create"));
+    is_call && record.at("response.auth").is_null()
 }
 
 fn is_login(path: &str) -> bool {

@@ -73,6 +73,17 @@ fn a_login_is_a_response_that_hands_out_a_token() {
 }
 
 #[test]
+fn a_login_whose_token_is_left_out_is_one_all_the_same() {
+    for (operation, action) in [("update", Action::Issue), ("help", Action::Other)] {
+        let more = json!({"auth": {"display_name": "approle-build"}, "response": {}});
+        check(&response(operation, "auth/approle/login", &more), |events| {
+            assert_eq!((events[0].action, events[0].outcome), (action, Outcome::Success), "{operation}");
+            assert_eq!(events[0].subject_id.as_deref(), Some("approle-build"), "{operation}");
+        });
+    }
+}
+
+#[test]
 fn a_failed_login_is_for_the_name_in_the_path() {
     for more in
         [json!({"auth": {}, "error": "permission denied"}), json!({"auth": {}, "response": {"data": {"error": "x"}}})]
