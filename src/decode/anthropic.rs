@@ -35,6 +35,7 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     let target = match event.action {
         Action::Offboard | Action::Reinstate => first(&mut fields, &TARGETS),
         Action::Revoke if name.starts_with("org_user_") => first(&mut fields, &TARGETS),
+        Action::Other if name.starts_with("scim_user_") => first(&mut fields, &TARGETS),
         _ => None,
     };
     event.subject_kind = kind(name, record, target.is_some());
@@ -49,7 +50,7 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     if matches!(event.action, Action::Issue | Action::Revoke) && !name.starts_with("org_user_") {
         event.token_id = first(&mut fields, &KEYS);
         event.scopes = fields.scopes("scopes");
-        event.token_kind = Some(if name.contains("_key_") { "api_key" } else { "access" }.into());
+        event.token_kind = Some(token_kind(name).into());
         fields.is_of_one_token(&mut event);
     }
     if event.action == Action::Issue {
@@ -75,8 +76,8 @@ fn action(name: &str, record: &Json<'_>) -> Action {
         "org_user_trusted_devices_revoked" if TARGETS.iter().any(|path| record.at(path).text().is_some()) => {
             Action::Revoke
         }
-        // A person ends one session and it is not told which: that is not to end all the person has.
-        "user_logged_out" | "session_revoked" => Action::Logout,
+        "user_logged_out" => Action::Logout,
+        "session_revoked" => Action::Revoke,
         "org_user_deleted"
         | "org_user_left"
         | "scim_user_deleted"
@@ -89,6 +90,14 @@ fn action(name: &str, record: &Json<'_>) -> Action {
         | "platform_workspace_member_added"
         | "platform_service_account_workspace_member_added" => Action::Reinstate,
         _ => Action::Other,
+    }
+}
+
+fn token_kind(name: &str) -> &'static str {
+    match () {
+        () if name.contains("_key_") => "api_key",
+        () if name.starts_with("session_") => "session",
+        () => "access",
     }
 }
 
@@ -177,6 +186,8 @@ mod tests {
 
     #[test]
     fn one_session_is_not_all_of_them() {
-        assert_eq!(decoded(r#""type":"session_revoked""#).0, Action::Logout);
+        let (action, subject, token) = decoded(r#""type":"session_revoked""#);
+        assert_eq!((action, subject.as_deref()), (Action::Revoke, Some("ada@example.com")));
+        assert_eq!(token.as_deref(), Some("not named/2026-11-01T12:00:00Z"));
     }
 }
