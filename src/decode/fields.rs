@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
 
     /// Text that was found in another way.
     pub fn text_of(&mut self, name: &str, value: &'a Json<'a>) -> Text<'a> {
-        self.expect(name, value, "text", matches!(value, Json::Text(_)));
+        self.note_unless(name, value, "text", matches!(value, Json::Text(_)));
         value.cow()
     }
 
@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
 
     /// An id that was found in another way.
     pub fn id_of(&mut self, name: &str, value: &'a Json<'a>) -> Text<'a> {
-        self.expect(name, value, "text or a whole number", matches!(value, Json::Text(_) | Json::Integer(_)));
+        self.note_unless(name, value, "text or a whole number", matches!(value, Json::Text(_) | Json::Integer(_)));
         value.id()
     }
 
@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
     /// A whole number that was found in another way.
     pub fn integer_of(&mut self, name: &str, value: &'a Json<'a>) -> Option<i64> {
         let number = value.integer();
-        self.expect(name, value, "a whole number", number.is_some());
+        self.note_unless(name, value, "a whole number", number.is_some());
         number
     }
 
@@ -99,7 +99,7 @@ impl<'a> Fields<'a> {
     /// True or false that was found in another way.
     pub fn boolean_of(&mut self, name: &str, value: &'a Json<'a>) -> Option<bool> {
         let truth = value.boolean();
-        self.expect(name, value, "true or false", truth.is_some());
+        self.note_unless(name, value, "true or false", truth.is_some());
         truth
     }
 
@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
 
     /// An address that was found in another way.
     pub fn ip_of(&mut self, name: &str, value: &'a Json<'a>) -> Text<'a> {
-        self.expect(name, value, "text", matches!(value, Json::Text(_)));
+        self.note_unless(name, value, "text", matches!(value, Json::Text(_)));
         value.text().and_then(ip).map(Cow::Borrowed)
     }
 
@@ -138,7 +138,7 @@ impl<'a> Fields<'a> {
 
     /// Scopes that were found in another way.
     pub fn scopes_of(&mut self, name: &str, value: &'a Json<'a>) -> Vec<Cow<'a, str>> {
-        self.expect(name, value, "text or a list of it", matches!(value, Json::Text(_) | Json::List(..)));
+        self.note_unless(name, value, "text or a list of it", matches!(value, Json::Text(_) | Json::List(..)));
         let texts: Vec<&'a str> = value.items().iter().filter_map(Json::text).collect();
         let words =
             texts.into_iter().flat_map(|text| text.split(|letter: char| letter == ',' || letter.is_whitespace()));
@@ -170,7 +170,7 @@ impl<'a> Fields<'a> {
         event.token_id = Some(format!("not named/{record}").into());
     }
 
-    fn expect(&mut self, name: &str, value: &Json<'_>, expected: &str, is_as_expected: bool) {
+    fn note_unless(&mut self, name: &str, value: &Json<'_>, expected: &str, is_as_expected: bool) {
         if !is_as_expected && is_stated(value) {
             self.note(format!("{name}: {} where {expected} was expected", value.kind()));
         }
