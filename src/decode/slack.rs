@@ -99,7 +99,7 @@ fn scopes<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>) -> Vec<Cow<'a, str>
     let paths = ["entity.app.scopes", "details.new_scopes", "details.scopes"];
     let stated = paths.iter().find(|path| !record.at(path).items().is_empty());
     let mut scopes = stated.map(|path| fields.scopes(path)).unwrap_or_default();
-    scopes.extend(fields.scopes("entity.app.scopes_bot"));
+    scopes.extend(["entity.app.bot_scopes", "entity.app.scopes_bot"].iter().flat_map(|path| fields.scopes(path)));
     scopes
 }
 

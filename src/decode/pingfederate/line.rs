@@ -4,6 +4,9 @@
 //! between bars, in the documented order: `2026-11-01 12:00:00,682| tid:x| OAuth| ada| 192.0.2.1| …`. CEF, whose fields
 //! have names of its own: `CEF:0|Ping Identity|PingFederate|12.0|OAuth|OAuth|0|rt=Nov 01 2026 12:00:00.682 duid=ada
 //! src=…`.
+//!
+//! Lines of the server log, which collectors send along, are told by their logger: `2026-11-01 12:00:00,353 tid:x DEBUG
+//! [org.sourceid.websso.servlet.IntegrationControllerServlet] GET: …`. Nothing in them is about tokens.
 
 use std::borrow::Cow;
 
@@ -52,10 +55,10 @@ const CEF: [(&str, &str); 7] = [
     ("externalId", "trackingid"),
 ];
 
-/// Whether a text is one line of the audit log.
+/// Whether a text is one line of the audit log, or of the server log.
 pub fn is_audit(text: &str) -> bool {
     let text = text.trim();
-    !text.contains('\n') && (is_cef(text) || is_named(text) || is_barred(text))
+    !text.contains('\n') && (is_cef(text) || is_named(text) || is_barred(text) || logger(text).is_some())
 }
 
 /// Takes a line apart.
@@ -64,9 +67,20 @@ pub fn read(text: &str) -> Line<'_> {
         cef(text)
     } else if is_named(text) {
         named(text)
-    } else {
+    } else if is_barred(text) {
         barred(text)
+    } else {
+        let (head, logger) = logger(text).unwrap_or_default();
+        Line { time: stamp(head), pairs: vec![("event", logger)] }
     }
+}
+
+/// What stands before the logger of a line of the server log, and the logger.
+fn logger(text: &str) -> Option<(&str, &str)> {
+    let (head, rest) = text.split_once('[')?;
+    let (logger, _) = rest.split_once(']')?;
+    let is_product = logger.starts_with("org.sourceid.") || logger.starts_with("com.pingidentity.");
+    (is_product && head.split_ascii_whitespace().next().is_some_and(is_date)).then_some((head, logger))
 }
 
 fn is_cef(text: &str) -> bool {
@@ -218,6 +232,18 @@ mod tests {
             ),
         ] {
             assert_eq!(fields(text, keys), (some(time), expected.clone()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_server_log_is_told_by_its_logger() {
+        let keys = ["event", "subject", "connectionid", "role"];
+        let (time, found) = fields("2026-11-01 12:00:00,353  DEBUG [org.sourceid.util.X] role=none", keys);
+        assert_eq!(time.as_deref(), Some("2026-11-01 12:00:00,353"));
+        assert_eq!(found, [Some("org.sourceid.util.X".to_owned()), None, None, None]);
+        for text in ["2026-11-01 12:00:00,353 INFO [org.example.X] y", "INFO [org.sourceid.X] y", "2026-11-01 [", "[]"]
+        {
+            assert!(!is_audit(text), "{text}");
         }
     }
 
