@@ -44,7 +44,8 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     event.ip = fields.ip_of("sourceIPAddress", either(log, "sourceIPAddress", "source_ip_address"));
     event.user_agent = fields.text("userAgent").or_else(|| fields.text("user_agent"));
     // What happens in the account as a whole is recorded under workspace 0.
-    event.project_id = either(log, "workspaceId", "workspace_id").id().filter(|workspace| workspace != "0");
+    let workspace = fields.id_of("workspaceId", either(log, "workspaceId", "workspace_id"));
+    event.project_id = workspace.filter(|workspace| workspace != "0");
 
     let user = user(record, log, &mut fields);
     match event.action {
@@ -58,7 +59,7 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
         Action::Offboard | Action::Reinstate => {
             event.subject_id = params.first(&["targetUserName", "targetUserId"], &mut fields);
         }
-        Action::Logout => event.session_id = either(log, "sessionId", "session_id").id(),
+        Action::Logout => event.session_id = fields.id_of("sessionId", either(log, "sessionId", "session_id")),
         _ => {}
     }
     if event.subject_id.is_none() && !matches!(event.action, Action::Offboard | Action::Reinstate) {

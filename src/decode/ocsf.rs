@@ -146,7 +146,7 @@ fn people<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>, class: Class, event
         matches!(event.action, Action::Offboard | Action::Reinstate) || ends_sessions(record, event.action);
     if user.is_none() && has_target && class == Class::Api {
         let target = resource(record, &["user"]);
-        user = target.get("name").id().or_else(|| target.get("uid").id());
+        user = ["name", "uid"].into_iter().find_map(|name| fields.id_of(name, target.get(name)));
     }
     let kind_of = if user.is_some() { record.get("user") } else { record.at("actor.user") };
     if user.is_none() && !has_target {
@@ -198,7 +198,7 @@ fn key<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>, event: &mut Event<'a>)
         return;
     }
     let resource = resource(record, &["token", "key", "credential"]);
-    event.token_id = resource.get("uid").id().or_else(|| resource.get("name").id());
+    event.token_id = ["uid", "name"].into_iter().find_map(|name| fields.id_of(name, resource.get(name)));
     event.token_kind = event.token_id.is_some().then_some(Cow::Borrowed("api_key"));
     if !ends_sessions(record, event.action) {
         fields.is_of_one_token(event);

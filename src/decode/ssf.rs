@@ -74,7 +74,7 @@ fn event<'a>(fields: &mut Fields<'a>, claims: &'a Json<'a>, uri: &'a str, body: 
         (_, "verification" | "stream-updated") => Principals::default(),
         (_, "backchannel-logout") => {
             let (user, session) = (fields.text("sub"), fields.text("sid"));
-            Principals { user, session, application: audience(claims), ..Principals::default() }
+            Principals { user, session, application: audience(fields, claims), ..Principals::default() }
         }
         _ if stated.is_null() => Principals { user: fields.text("sub"), ..Principals::default() },
         _ => subject::read(fields, stated, subject_role(name)),
@@ -146,8 +146,8 @@ fn action(profile: &str, name: &str, body: &Json<'_>) -> Action {
 }
 
 /// Whom the token is for.
-fn audience<'a>(claims: &'a Json<'a>) -> Text<'a> {
-    claims.get("aud").items().first().and_then(Json::cow)
+fn audience<'a>(fields: &mut Fields<'a>, claims: &'a Json<'a>) -> Text<'a> {
+    claims.get("aud").items().first().and_then(|name| fields.text_of("aud", name))
 }
 
 /// The event's own time if it states a plausible one, else when the token says it happened (`toe`) or was made (`iat`).

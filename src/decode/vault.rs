@@ -55,8 +55,8 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     event.source_event = stated(without_token(path)).or_else(|| fields.text("type"));
     event.outcome = fields::outcome(!has_failed(record));
     event.ip = fields.ip("request.remote_address");
-    event.user_agent =
-        record.at("request.headers.user-agent").items().first().and_then(Json::cow).filter(|text| is_clear(text));
+    let agent = record.at("request.headers.user-agent").items().first();
+    event.user_agent = agent.and_then(|agent| fields.text_of("user-agent", agent)).filter(|text| is_clear(text));
     event.project_id = record.at("request.namespace.path").text().and_then(|path| stated(path.trim_matches('/')));
     let caller = principal(&mut fields, "auth.entity_id", "auth.display_name");
     match call {
