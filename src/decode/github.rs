@@ -22,8 +22,9 @@ use super::json::Json;
 use crate::event::{Action, Event, Rejection, Text};
 
 /// What a record must have.
-pub const SHAPE: &str = "action with actor, org, user, repo or business, and an epoch in @timestamp or created_at or one \
-                         of _document_id, at_sign_timestamp, operation_type, business_id, programmatic_access_type";
+pub const SHAPE: &str = "action with actor, org, user, repo or business, and an epoch in @timestamp or created_at, or one \
+                         of _document_id, at_sign_timestamp, operation_type, business_id, programmatic_access_type, or \
+                         an action that only GitHub has";
 
 /// Whether a record has the shape.
 pub fn is_mine(record: &Json<'_>) -> bool {
@@ -31,7 +32,7 @@ pub fn is_mine(record: &Json<'_>) -> bool {
     // Many logs have an action, an actor and a time; these are GitHub's own, as are epochs where others write dates.
     const MARKS: [&str; 5] =
         ["_document_id", "at_sign_timestamp", "operation_type", "business_id", "programmatic_access_type"];
-    let is_marked = || MARKS.iter().any(|key| record.has(key));
+    let is_marked = || MARKS.iter().any(|key| record.has(key)) || is_its_own(record);
     let is_stamped = || ["@timestamp", "created_at"].iter().any(|key| record.get(key).integer().is_some());
     record.get("action").text().is_some()
         && PLACES.iter().any(|key| record.has(key))
@@ -39,6 +40,21 @@ pub fn is_mine(record: &Json<'_>) -> bool {
         // Slack has an action, too, done by an object to an entity.
         && !record.get("actor").is_object()
         && !record.has("entity")
+}
+
+/// Whether nobody else calls an action so; or calls it after an organisation or repository that is named so.
+fn is_its_own(record: &Json<'_>) -> bool {
+    const CATEGORIES: [&str; 6] = [
+        "personal_access_token",
+        "oauth_authorization",
+        "org_credential_authorization",
+        "integration_installation",
+        "protected_branch",
+        "external_identity",
+    ];
+    let category =
+        record.get("action").text().and_then(|name| name.split_once('.')).map_or("", |(category, _)| category);
+    CATEGORIES.contains(&category) || (matches!(category, "org" | "repo") && record.get(category).text().is_some())
 }
 
 /// Adds the event of a record.

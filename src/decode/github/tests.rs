@@ -75,6 +75,9 @@ fn an_action_and_an_actor_alone_are_not_github_s() {
         (r#"{"action":"user.login","created_at":1793700000000}"#, false),
         (r#"{"action":"user_login","actor":{"type":"user"},"created_at":1793700000000}"#, false),
         (r#"{"action":"org.add_member","actor":"ada","created_at":1793700000000}"#, true),
+        (r#"{"action":"org.add_member","actor":"ada"}"#, false),
+        (r#"{"action":"org.add_member","actor":"ada","org":"x"}"#, true),
+        (r#"{"action":"oauth_authorization.create","actor":"ada","created_at":"2026-11-03T12:00:00Z"}"#, true),
         (r#"{"action":"org.add_member","org":"x","created_at":"2026-11-03 12:00:00","operation_type":"add"}"#, true),
     ] {
         assert_eq!(is_mine(&Json::parse(text.as_bytes()).unwrap()), expected, "{text}");
