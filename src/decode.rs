@@ -187,7 +187,9 @@ impl Decoding<'_, '_> {
         match leaf.content {
             // What was meant to be a record of our own is best explained by its own reader.
             Content::Unreadable(_) if native::is_meant(self.record) => self.native(self.record, leaf.piece),
-            Content::Unreadable(rejection) | Content::Broken(rejection) => self.tell(Verdict::Rejected(&rejection, None), leaf.piece),
+            Content::Unreadable(rejection) | Content::Broken(rejection) => {
+                self.tell(Verdict::Rejected(&rejection, None), leaf.piece)
+            }
             Content::Empty => self.tell(Verdict::Skipped("an envelope with nothing inside"), leaf.piece),
             Content::Record { text, owner: Owner::Native, .. } => self.native(text.as_bytes(), leaf.piece),
             Content::Record { record, text, owner: Owner::Provider(provider) } => {

@@ -54,8 +54,10 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     event.grant_type = grant.map(Cow::Borrowed);
     event.subject_id = fields.text("user_id");
     event.client_id = fields.text("client_id");
-    event.session_id =
-        fields.text("details.session_id").or_else(|| fields.text("details.refresh_token.session_id")).filter(is_whole);
+    event.session_id = fields
+        .text("details.session_id")
+        .or_else(|| fields.text("details.refresh_token.session_id"))
+        .filter(|id| is_whole(id));
     event.ip = fields.ip("ip");
     event.user_agent = fields.text("user_agent");
     event.country = fields.text("location_info.country_code");
@@ -69,10 +71,10 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
 
 /// What the record says about the token.
 fn token<'a>(code: &str, log: &'a Json<'a>, fields: &mut Fields<'a>, event: &mut Event<'a>) {
-    event.family_id = fields.text("details.familyId").filter(is_whole);
+    event.family_id = fields.text("details.familyId").filter(|id| is_whole(id));
     match event.action {
         Action::Issue => {
-            event.token_id = fields.text("details.access_token_jti").filter(is_whole);
+            event.token_id = fields.text("details.access_token_jti").filter(|id| is_whole(id));
             event.token_kind = Some(Cow::Borrowed("access"));
             event.scopes = fields.scopes("scope");
         }
@@ -82,8 +84,8 @@ fn token<'a>(code: &str, log: &'a Json<'a>, fields: &mut Fields<'a>, event: &mut
         }
         Action::Revoke if code == "srrt" => {
             event.token_kind = Some(Cow::Borrowed("refresh"));
-            if !log.at("details.grant_id").text().is_some() {
-                event.token_id = fields.id("details.credential_id").filter(is_whole);
+            if log.at("details.grant_id").text().is_none() {
+                event.token_id = fields.id("details.credential_id").filter(|id| is_whole(id));
             }
         }
         _ => {}
@@ -141,7 +143,7 @@ fn is_failure(code: &str) -> bool {
 }
 
 /// Auth0 masks what could be a secret; what is left of it tells nothing apart.
-fn is_whole(id: &Cow<'_, str>) -> bool {
+fn is_whole(id: &str) -> bool {
     !id.contains("***")
 }
 
