@@ -48,6 +48,9 @@ pub struct Global {
     /// Policy file (TOML); without one the defaults hold
     #[arg(long, global = true, env = "TOKENTRAIL_POLICY")]
     pub policy: Option<PathBuf>,
+    /// Who is who (CSV or NDJSON with alias and subject_id): one person's names at several providers
+    #[arg(long, global = true, env = "TOKENTRAIL_IDENTITIES")]
+    pub identities: Option<PathBuf>,
     /// Folder of detectors that add to or replace the built-in ones
     #[arg(long, global = true, env = "TOKENTRAIL_QUERIES")]
     pub queries: Option<PathBuf>,

@@ -9,6 +9,7 @@ mod decoding;
 pub mod key;
 pub mod protection;
 mod recent;
+pub mod replay;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -62,6 +63,17 @@ impl Default for Options {
             bytes_max: 64 << 20,
             age_max: Duration::from_secs(2),
             maintain_every: 64,
+        }
+    }
+}
+
+impl Options {
+    fn decoding(&self) -> Decoding {
+        Decoding {
+            format: self.format,
+            mapping: self.mapping.clone(),
+            keep_raw: self.keep_raw,
+            protection: self.protection.clone(),
         }
     }
 }
@@ -184,12 +196,7 @@ pub async fn run(
 fn step(polled: Polled, options: &Options) -> BoxFuture<'static, Result<Step, IngestError>> {
     match polled {
         Polled::Chunk(chunk) => {
-            let how = Decoding {
-                format: options.format,
-                mapping: options.mapping.clone(),
-                keep_raw: options.keep_raw,
-                protection: options.protection.clone(),
-            };
+            let how = options.decoding();
             let decoding = tokio::task::spawn_blocking(move || decoding::decode(chunk, &how));
             Box::pin(async move { Ok(Step::Decoded(Box::new(decoding.await??))) })
         }

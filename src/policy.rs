@@ -30,6 +30,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
@@ -39,6 +40,8 @@ pub use error::{Mistake, Mistakes, PolicyError};
 pub use keys::{Key, Kind};
 pub use matching::Match;
 pub use value::{Text, Value};
+
+use crate::identities::Identities;
 
 /// Largest policy file, in bytes.
 pub const POLICY_BYTES_MAX: u64 = 1 << 20;
@@ -52,6 +55,7 @@ pub struct Policy {
     rules: Vec<Rule>,
     exceptions: Vec<Exception>,
     break_glass: Option<BreakGlass>,
+    identities: Arc<Identities>,
 }
 
 /// One `[[rule]]`: whom it is for, and the values it sets.
@@ -147,12 +151,30 @@ impl Policy {
         let parts = parsed.map_err(|mistakes| PolicyError::Invalid { file_name: file_name.to_owned(), mistakes })?;
         let parse::Parts { defaults, rules, exceptions, break_glass } = parts;
         let file_name = Path::new(file_name).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { file_name, text: text.to_owned(), defaults, rules, exceptions, break_glass })
+        Ok(Self {
+            file_name,
+            text: text.to_owned(),
+            defaults,
+            rules,
+            exceptions,
+            break_glass,
+            identities: Arc::default(),
+        })
     }
 
     /// The last part of the file's name, by which [`Rule::label`] names rules; empty for the built-in policy.
     pub fn file_name(&self) -> &str {
         &self.file_name
+    }
+
+    /// The same policy over people who have several names.
+    pub fn with_identities(self, identities: Identities) -> Self {
+        Self { identities: Arc::new(identities), ..self }
+    }
+
+    /// Who is who, where its rules and detectors speak of subjects.
+    pub fn identities(&self) -> &Arc<Identities> {
+        &self.identities
     }
 
     /// The text as read; empty for the built-in policy.

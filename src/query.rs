@@ -7,6 +7,7 @@
 mod functions;
 pub mod output;
 pub mod owned;
+pub mod people;
 pub mod readonly;
 pub mod views;
 

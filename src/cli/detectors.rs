@@ -11,7 +11,9 @@ use super::query::table;
 use super::{Global, Output, backtest, cases, detector_docs, scaffold};
 use crate::detect::catalog::{Catalog, Detector};
 use crate::detect::check;
+use crate::detect::feeds::Feeds;
 use crate::detect::frame::Frame;
+use crate::lake::Lake;
 use crate::query::output;
 
 /// Arguments of `detectors`.
@@ -23,7 +25,7 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// All detectors
+    /// All detectors, and of which kinds of events that they rest on the lake has none
     List,
     /// A detector's file: what it means, and its SQL
     Show { id: String },
@@ -50,7 +52,7 @@ enum Command {
 /// Runs the command.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::List => list(&Catalog::load(global.queries.as_deref())?, global.output)?,
+        Command::List => list(&Catalog::load(global.queries.as_deref())?, global).await?,
         Command::Show { id } => println!("{}", Catalog::load(global.queries.as_deref())?.find(&id)?.text.trim_end()),
         Command::Docs => print!("{}", detector_docs::page(&Catalog::load(global.queries.as_deref())?)),
         Command::New(args) => scaffold::run(&args, global).await?,
@@ -61,19 +63,28 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(catalog: &Catalog, how: Output) -> anyhow::Result<()> {
+async fn list(catalog: &Catalog, global: &Global) -> anyhow::Result<()> {
+    // Without a lake nothing is lacking yet.
+    let feeds = match Lake::open(&global.lake).await {
+        Ok(lake) => Some(Feeds::of(&lake).await?),
+        Err(_) => None,
+    };
+    let lacks = |d: &Detector| {
+        let lacked = feeds.as_ref().map(|feeds| feeds.lacked_by(&d.header)).unwrap_or_default();
+        lacked.into_iter().collect::<Vec<_>>().join(", ")
+    };
     let row = |d: &Detector| {
         let header = &d.header;
         let value = json!({
             "id": d.id, "severity": header.severity, "status": format!("{:?}", header.status).to_lowercase(),
             "kind": format!("{:?}", header.kind).to_lowercase(), "key": header.key.join(", "),
-            "csf": header.controls.csf.join(", "), "title": header.title,
+            "csf": header.controls.csf.join(", "), "lacks": lacks(d), "title": header.title,
         });
         value.as_object().cloned().unwrap_or_default()
     };
     let rows: Vec<Map<String, Value>> = catalog.all().iter().map(row).collect();
-    let names = ["id", "severity", "status", "kind", "key", "csf", "title"];
-    match how {
+    let names = ["id", "severity", "status", "kind", "key", "csf", "lacks", "title"];
+    match global.output {
         Output::Table => println!("{}", table(names.into_iter(), rows.into_iter())),
         Output::Json => println!("{}", serde_json::to_string_pretty(&rows)?),
         Output::Ndjson => rows.iter().for_each(|row| println!("{}", Value::Object(row.clone()))),

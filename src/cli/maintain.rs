@@ -2,8 +2,13 @@
 
 use std::process::ExitCode;
 
-use super::Global;
+use super::ingest::format_parser;
+use super::key::ProtectionArgs;
+use super::mapping::MappingArgs;
+use super::{Global, Output};
+use crate::decode::Format;
 use crate::detect;
+use crate::ingest::{Options, replay};
 use crate::lake::{Lake, maintenance};
 
 /// Arguments of `maintain`.
@@ -21,6 +26,20 @@ enum What {
         #[arg(long, default_value_t = 2)]
         min_files: usize,
     },
+    /// Decode rejected records again, after a decoder or a mapping was mended; each becomes an event once, however often
+    /// this is run
+    ReplayRejected {
+        /// Only records whose reason contains this text
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// How records are written; auto: recognised by shape, record by record
+        #[arg(long, default_value = Format::Auto.as_str(), value_parser = format_parser())]
+        format: Format,
+        #[command(flatten)]
+        mapping: MappingArgs,
+        #[command(flatten)]
+        protection: ProtectionArgs,
+    },
     /// Make the folds again from all events, and say whether they come out as they were
     Rebuild,
 }
@@ -30,6 +49,22 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let lake = Lake::open(&global.lake).await?;
     match args.what {
         What::Compact { min_files } => compact(&lake, min_files).await,
+        What::ReplayRejected { reason, format, mapping, protection } => {
+            let (mapping, protection) = (mapping.load()?, protection.protection(&lake).await?);
+            let options = Options { format, mapping, protection, ..Options::default() };
+            let done = replay::run(&lake, &options, reason.as_deref()).await?;
+            match global.output {
+                Output::Table => println!(
+                    "{} of {} rejected records gave {} events; {} are rejected still.",
+                    done.decoded,
+                    done.rejected,
+                    done.events,
+                    done.rejected - done.decoded
+                ),
+                _ => println!("{}", serde_json::to_string(&done)?),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         What::Rebuild => rebuild(&lake, global).await,
     }
 }

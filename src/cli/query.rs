@@ -13,9 +13,10 @@ use crate::clock;
 use crate::detect::frame::{Frame, Reach};
 use crate::detect::log;
 use crate::detect::policy_views::Asked;
+use crate::identities::Identities;
 use crate::lake::Lake;
 use crate::policy::Policy;
-use crate::query::{self, QueryError, Rows, SessionContext, output, views};
+use crate::query::{self, QueryError, Rows, SessionContext, output, people, views};
 
 /// Arguments of `query`.
 #[derive(clap::Args, Debug)]
@@ -46,19 +47,21 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     };
     let now = clock::now_micros();
     let context = query::session(query::Limits::default())?;
+    let policy = global.load_policy()?;
     let context = if needs_folds(&context, &sql) {
-        let policy = global.load_policy()?;
         Frame::open(&lake, &state, Asked::anything(&policy), now, Reach::Kept).await?.into_session()
     } else {
         context
     };
     let files = query::events(&lake, &context, state.files.values().cloned().collect())?;
-    views::replace(&context, "events", files)?;
+    // Views know people under the id that counts; `events` shows what is stored.
+    views::replace(&context, "events", people::resolved(&context, files.clone(), policy.identities())?)?;
     for name in views::OF_EVENTS {
         if let (false, Some(view)) = (context.table_exist(*name)?, views::find(name)) {
             views::register(&context, view, None).await?;
         }
     }
+    views::replace(&context, "events", files)?;
     log::register(&lake, &context).await?;
     let frame = views::bind(query::plan(&context, &sql).await?, Some(now))?;
     print(&query::collect(frame).await?, global.output)?;
@@ -137,11 +140,15 @@ pub(super) fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
 }
 
 impl Global {
-    /// The policy named on the command line, or the defaults.
+    /// The policy and the identities named on the command line, or the defaults and nobody.
     pub(super) fn load_policy(&self) -> anyhow::Result<Policy> {
-        Ok(match &self.policy {
+        let policy = match &self.policy {
             Some(path) => Policy::load(path)?,
             None => Policy::default(),
+        };
+        Ok(match &self.identities {
+            Some(path) => policy.with_identities(Identities::load(path)?),
+            None => policy,
         })
     }
 }

@@ -137,6 +137,11 @@ impl Fold {
         format!("{}-{}", self.name, hex(&Sha256::digest(self.sql.as_bytes())[..4]))
     }
 
+    /// Whether it holds when grants met rules of the policy that ask about this column.
+    pub fn is_of_rules_about(&self, column: &str) -> bool {
+        self.name == "rule_matches" && self.sql.contains(&format!("\"{column}\""))
+    }
+
     /// One row per key, from a table of parts.
     pub fn merge_sql(&self, parts: &str) -> String {
         let keys = self.keys.join(", ");

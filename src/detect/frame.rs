@@ -29,7 +29,7 @@ use crate::event::columns::{ALL as COLUMNS, TABLE_SCHEMA};
 use crate::lake::Lake;
 use crate::lake::table::State;
 use crate::policy::Policy;
-use crate::query::{self, QueryError, views};
+use crate::query::{self, QueryError, people, views};
 pub use nominated::{Nominated, nominated};
 pub(super) use rows::{column, matching, stored_rows};
 use rows::{day, folded, literals, names, none, rows_under, texts, up_to};
@@ -170,18 +170,23 @@ impl<'p> Frame<'p> {
     ) -> Result<Self, QueryError> {
         let context = query::session(query::Limits::default())?;
         let opened = matches!(reach, Reach::Kept | Reach::Since(_)).then_some((lake, state));
+        let identities = asked.policy.identities();
         let mut files: Arc<dyn TableProvider> = query::events(lake, &context, state.files.values().cloned().collect())?;
         if let Reach::Cut(cut) = &reach {
             files = cut.rows(&context, files, state).await?;
         }
         let events = up_to(&context, files, &all_columns().collect::<Vec<_>>(), as_of)?;
+        let events = people::resolved(&context, events, identities)?;
         let folds = Fold::all(asked.policy).await?;
         let sources = Sources { state, context: &context, events: &events, as_of };
         let past = if let Reach::Since(past) = &reach { Some(past) } else { None };
-        let seen = match opened {
+        let mut seen = match opened {
             Some(_) => Seen::kept(&sources, lake, &folds, &asked, past).await?,
             None => Seen::anew(&sources, &folds, &asked).await?,
         };
+        for (_, table) in &mut seen.tables {
+            *table = people::resolved(&context, table.clone(), identities)?;
+        }
         // Of those that are not looked at, everything is carried over.
         let found_subjects: Vec<String> = match (past, &seen.scope) {
             (Some(past), Some(scope)) => {
@@ -286,7 +291,8 @@ impl<'p> Frame<'p> {
                 let columns: Vec<&str> =
                     all_columns().filter(|name| NEEDED.contains(name) || self.asked.for_column(name)).collect();
                 let kept = kept::Store::new(lake, &self.wide, &columns)?;
-                up_to(&self.wide, kept.rows(state, grants, tokens).await?, &columns, self.as_of)
+                let rows = up_to(&self.wide, kept.rows(state, grants, tokens).await?, &columns, self.as_of)?;
+                people::resolved(&self.wide, rows, self.asked.policy.identities())
             }
             _ => {
                 let events = self.wide.table_provider("events").await?;

@@ -21,8 +21,9 @@ use super::folds;
 use super::log::{self, Log, number, text, time, times};
 use crate::event::hex;
 use crate::finding::Verdict;
+use crate::identities::Identities;
 use crate::lake::{Lake, LakeError};
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{Mistakes, Policy, PolicyError};
 use crate::query::{self, QueryError, views};
 
 pub(super) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -90,6 +91,9 @@ pub struct MadeWith {
     /// Of this program.
     program: String,
     policy: Named,
+    /// Who is who, if anybody has several names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identities: Option<String>,
     detectors: Vec<Named>,
     views: Vec<Named>,
     folds: Vec<Named>,
@@ -113,6 +117,8 @@ pub enum PastError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     #[error(transparent)]
+    Identities(#[from] Mistakes),
+    #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -135,6 +141,7 @@ impl MadeWith {
         Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             policy: named(policy.file_name(), policy.text()),
+            identities: Some(policy.identities()).filter(|it| !it.is_empty()).map(|it| it.text().to_owned()),
             detectors: detectors.collect(),
             views: views::ALL.iter().map(|v| named(v.name, v.sql)).collect(),
             folds: folds::declared().map(|(name, sql)| named(name, sql)).collect(),
@@ -250,6 +257,8 @@ pub async fn recorded(lake: &Lake, id: &str) -> Result<Recorded, PastError> {
         "" => Policy::default(),
         text => Policy::parse(&made_with.policy.name, text)?,
     };
+    let identities = made_with.identities.as_deref().map(|text| Identities::parse("identities", text)).transpose()?;
+    let policy = policy.with_identities(identities.unwrap_or_default());
     let files = made_with.detectors.into_iter().map(|d| (d.file.unwrap_or_default(), d.name, d.text));
     let catalog = Catalog::of(files)?;
     Ok(Recorded { run, policy, catalog, came })

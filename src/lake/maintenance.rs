@@ -12,11 +12,12 @@ use object_store::ObjectStoreExt as _;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::log::{DataFile, Remove};
+use super::log::{Add, DataFile, Remove};
 use super::table::{Commit, State, Table};
 use super::{LakeError, writer};
 use crate::clock;
 use crate::event::columns::FILE_SCHEMA;
+use crate::event::encoder::Rows;
 
 /// Files below this size are worth merging.
 const SMALL_BYTES: u64 = 32 << 20;
@@ -81,18 +82,33 @@ fn candidates(state: &State, min_files: usize) -> Vec<Vec<DataFile>> {
 async fn replace(table: &Table, files: &[DataFile]) -> Result<bool, LakeError> {
     let mut inputs = Vec::with_capacity(files.len());
     for file in files {
-        let doing = || format!("reading {} for compaction", file.path);
-        let got = match table.store().get(&file.path.as_str().into()).await {
-            Ok(got) => got,
-            Err(object_store::Error::NotFound { .. }) => return Ok(false),
-            Err(cause) => return Err(LakeError::Storage { doing: doing(), cause }),
-        };
-        inputs.push(got.bytes().await.map_err(|cause| LakeError::Storage { doing: doing(), cause })?);
+        let Some(bytes) = bytes(table, file).await? else { return Ok(false) };
+        inputs.push(bytes);
     }
     let merged = tokio::task::spawn_blocking(move || merge(inputs)).await;
     let (bytes, stats) = merged.map_err(|e| LakeError::Log(table.url().to_string(), e.to_string()))??;
     let add = writer::store(table, bytes, files[0].partition_values.clone(), stats, false).await?;
-    let path = add.path.clone();
+    Ok(exchange(table, "OPTIMIZE", files, vec![add]).await?.is_some())
+}
+
+/// A data file's bytes; `None` if another writer replaced it long ago.
+async fn bytes(table: &Table, file: &DataFile) -> Result<Option<Bytes>, LakeError> {
+    let failed = |cause| LakeError::Storage { doing: format!("reading {}", file.path), cause };
+    match table.store().get(&file.path.as_str().into()).await {
+        Ok(got) => Ok(Some(got.bytes().await.map_err(failed)?)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(cause) => Err(failed(cause)),
+    }
+}
+
+/// Commits files in place of others; gives the version, or `None` if another writer replaced some of those first.
+async fn exchange(
+    table: &Table,
+    operation: &'static str,
+    files: &[DataFile],
+    adds: Vec<Add>,
+) -> Result<Option<i64>, LakeError> {
+    let ours: Vec<String> = adds.iter().map(|add| add.path.clone()).collect();
     let now_ms = clock::now_micros() / 1000;
     let removes = files.iter().map(|f| Remove {
         path: f.path.clone(),
@@ -102,20 +118,44 @@ async fn replace(table: &Table, files: &[DataFile]) -> Result<bool, LakeError> {
         partition_values: Some(f.partition_values.clone()),
         size: Some(f.bytes as i64),
     });
-    let commit =
-        Commit { operation: "OPTIMIZE", adds: vec![add], removes: removes.collect(), positions: BTreeMap::new() };
-    let committed =
-        table
-            .commit(commit, |state, commit| {
-                if commit.removes.iter().all(|r| state.files.contains_key(&r.path)) { Ok(()) } else { Err(()) }
-            })
-            .await?
-            .is_ok();
-    if !committed {
-        // Ours belongs to no version; leaving it would only cost space.
-        let _ = table.store().delete(&path.as_str().into()).await;
+    let commit = Commit { operation, adds, removes: removes.collect(), positions: BTreeMap::new() };
+    let are_there = |state: &State, commit: &mut Commit| {
+        if commit.removes.iter().all(|r| state.files.contains_key(&r.path)) { Ok(()) } else { Err(()) }
+    };
+    let version = table.commit(commit, are_there).await?.ok();
+    if version.is_none() {
+        // Ours belong to no version; leaving them would only cost space.
+        for path in ours {
+            let _ = table.store().delete(&path.as_str().into()).await;
+        }
     }
-    Ok(committed)
+    Ok(version)
+}
+
+/// The rows of a data file; `None` if another writer replaced it long ago.
+pub async fn read(table: &Table, file: &DataFile) -> Result<Option<Vec<RecordBatch>>, LakeError> {
+    let Some(bytes) = bytes(table, file).await? else { return Ok(None) };
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, reader_options())?.build()?;
+    Ok(Some(reader.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Puts new rows in the place of some of a file; `rest` are the others. Gives the version, or `None` if another writer
+/// replaced the file first.
+///
+/// The file is exchanged as compaction does it: whoever follows the log is told the new rows, and no old one twice.
+pub async fn supersede(
+    table: &Table,
+    file: &DataFile,
+    rest: Vec<RecordBatch>,
+    rows: &[Rows],
+    keep: &[Vec<u32>],
+) -> Result<Option<i64>, LakeError> {
+    let mut adds = writer::write(table, rows, keep).await?;
+    if rest.iter().any(|batch| batch.num_rows() > 0) {
+        let (bytes, stats) = in_order(&rest)?;
+        adds.push(writer::store(table, bytes, file.partition_values.clone(), stats, false).await?);
+    }
+    exchange(table, "WRITE", std::slice::from_ref(file), adds).await
 }
 
 /// Reads files of one partition and writes their rows in order.
@@ -126,6 +166,11 @@ fn merge(inputs: Vec<Bytes>) -> Result<(Vec<u8>, serde_json::Value), LakeError> 
             batches.push(batch?);
         }
     }
+    in_order(&batches)
+}
+
+/// A data file of these rows, and its statistics.
+fn in_order(batches: &[RecordBatch]) -> Result<(Vec<u8>, serde_json::Value), LakeError> {
     let mut keys = Vec::new();
     for (index, batch) in batches.iter().enumerate() {
         let (grants, times) = writer::order_columns(batch)?;

@@ -10,7 +10,8 @@ impl Policy {
     /// SHA-256 in hexadecimal of what the policy means.
     ///
     /// Comments, the order of keys in a table and of alternatives in a list, the spelling of durations and times, and
-    /// defaults written out do not change it. The order of rules does, and so do their names, which evidence shows.
+    /// defaults written out do not change it. The order of rules does, and so do their names, which evidence shows, and who
+    /// is who by the identities that stand beside it.
     pub fn hash(&self) -> String {
         let defaults: Vec<Json> = Self::KEYS.iter().map(|key| pair(key.name, self.default_value(key))).collect();
         let rules = self.rules.iter().map(|rule| {
@@ -26,8 +27,11 @@ impl Policy {
             Json::from(vec![Json::from(section.max_age), matches.into()])
         });
         // Arrays only: the text of a JSON object would depend on how its keys happen to be kept.
-        let parts = [Json::from(defaults), rules.collect(), exceptions.collect(), break_glass.collect()];
-        format!("{:x}", Sha256::digest(Json::from(parts.to_vec()).to_string()))
+        let mut parts = vec![Json::from(defaults), rules.collect(), exceptions.collect(), break_glass.collect()];
+        if !self.identities.is_empty() {
+            parts.push(self.identities.hash().into());
+        }
+        format!("{:x}", Sha256::digest(Json::from(parts).to_string()))
     }
 }
 
