@@ -1,9 +1,10 @@
 """Measures Tokentrail beside DuckDB on the same files in the same run, one after the other in turn.
 
-Use: scripts/bench [ingest|kafka|detect|flat] [--events N] [--rounds N]     (installs and builds what it needs, then runs this)
+Use: scripts/bench [ingest|decode|kafka|detect|flat] [--events N] [--rounds N]     (installs and builds what it needs, then runs this)
 
 A shared machine is noisy: quote the ratio of each pair and the median, not single times. What is printed:
   ingest   NDJSON to a lake (commit, repeats, hashes) against DuckDB writing typed zstd Parquet from the same file
+  decode   records of each provider, recognised and decoded on every core, beside DuckDB reading the same file as JSON
   kafka    Kafka to a lake against consuming and discarding with the same client
   detect   a pass after new events against DuckDB's four queries from the raw events of the same lake
   flat     the same over histories of 5, 20 and 50 million events with the same number of live grants
@@ -225,6 +226,33 @@ def steady(events, rounds, lake, newer):
         sys.exit("the lake could not be made")
 
 
+def decode(folder, events, rounds):
+    """Each provider's sample records over and over: how many a second are recognised, cleaned and decoded."""
+    source, empty, slowest = folder / "records.ndjson", folder / "empty.ndjson", []
+    empty.write_bytes(b"")
+    start = min(run([TOKENTRAIL, "decode", "--summary", empty])[0] for _ in range(5))
+    for sample in sorted((ROOT / "sample-data" / "providers").glob("*.ndjson")):
+        lines = sample.read_bytes().splitlines(keepends=True)
+        copies = max(1, min(events, 300_000) // len(lines))
+        with open(source, "wb") as file:
+            for _ in range(copies):
+                file.writelines(lines)
+        records, size = copies * len(lines), source.stat().st_size
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(run([TOKENTRAIL, "decode", "--summary", source])[0] - start)
+            connection = duckdb.connect()
+            connection.execute("SET threads = 2")
+            started = time.monotonic()
+            connection.execute(f"SELECT count(*), max(length(json ->> '$.id')) FROM read_json_objects('{source}', format = 'newline_delimited', ignore_errors = true)")
+            theirs.append(time.monotonic() - started)
+        rate = records / statistics.median(ours)
+        slowest.append((rate, sample.stem))
+        print(f"  {sample.stem:18s} {size / records:5.0f} bytes each  {rate:9,.0f} records/s  {size / 1e6 / statistics.median(ours):5.0f} MB/s   "
+              f"DuckDB parses at {records / statistics.median(theirs):9,.0f}/s", flush=True)
+    print("slowest: {1}, {0:,.0f} records/s (200,000 asked)".format(*min(slowest)))
+
+
 def fill(bootstrap, source):
     """One topic of 6 partitions with the records of a file."""
     from confluent_kafka import Producer
@@ -271,13 +299,13 @@ def kafka(folder, events, rounds):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="*", default=["ingest", "detect"])
+    parser.add_argument("what", nargs="*", default=["ingest", "decode", "detect"])
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for what in arguments.what:
-            {"ingest": ingest, "detect": detect, "kafka": kafka, "flat": flat}[what](pathlib.Path(folder), arguments.events, arguments.rounds)
+            {"ingest": ingest, "detect": detect, "decode": decode, "kafka": kafka, "flat": flat}[what](pathlib.Path(folder), arguments.events, arguments.rounds)
 
 
 main()

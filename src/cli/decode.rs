@@ -1,25 +1,31 @@
 //! `tokentrail decode`: record by record, what ingest would make of a file. Nothing is stored.
 
+mod summary;
+
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesOrdered;
 use serde_json::{Map, Value};
 
 use super::key::KeyArgs;
 use super::mapping::MappingArgs;
 use super::query::{quiet_pipe, table};
 use super::{Global, Output, ingest};
+use crate::csv::Header;
 use crate::decode::mapping::Mapping;
-use crate::decode::recognise::UNKNOWN;
 use crate::decode::{self, Format, Found, Verdict};
 use crate::event::Rejection;
 use crate::ingest::protection::Protection;
 use crate::query::output;
 use crate::source::file::FileSource;
 use crate::source::{self, Body, Chunk, Polled, Source as _};
+use summary::Summary;
 
 /// Arguments of `decode`.
 #[derive(clap::Args, Debug)]
@@ -29,6 +35,9 @@ pub struct Args {
     /// How records are written; auto: recognised by shape, record by record
     #[arg(long, env = "TOKENTRAIL_FORMAT", default_value = Format::Auto.as_str(), value_parser = ingest::format_parser())]
     pub format: Format,
+    /// Only count what became of them, on every core
+    #[arg(long)]
+    pub summary: bool,
     #[command(flatten)]
     pub mapping: MappingArgs,
     #[command(flatten)]
@@ -51,8 +60,6 @@ const SHOWN: [&str; 11] = [
 ];
 /// Rows of the table for people.
 const TABLE_ROWS_MAX: u64 = 1000;
-/// Reasons in the summary.
-const REASONS_MAX: usize = 5;
 
 /// Runs the command.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
@@ -65,20 +72,15 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         Some(keys) => Arc::new(Protection::new(&keys.current, false)),
         None => Protection::passing(),
     };
-    let mut report = Report::new(global.output, protection);
-    loop {
-        match file.next().await? {
-            Polled::Chunk(mut chunk) => {
-                if let (Some(mapping), Some(header)) = (&mapping, chunk.header.take()) {
-                    chunk.header = mapping.header(Some(header)).map_err(|why| anyhow::anyhow!("{name}: {}", why.0))?;
-                }
-                report.protection.clean(&mut chunk);
-                if !report.chunk(&chunk, args.format, mapping.as_deref())? {
-                    return Ok(ExitCode::SUCCESS);
-                }
-            }
-            Polled::End => break,
-            Polled::Assigned(_) | Polled::Revoked(_) => {}
+    let reading = Reading { name, format: args.format, mapping, protection };
+    if args.summary {
+        print!("{}", reading.count(&mut file).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut report = Report::new(global.output);
+    while let Some(chunk) = reading.next(&mut file).await? {
+        if !report.chunk(&reading.clean(chunk), &reading)? {
+            return Ok(ExitCode::SUCCESS);
         }
     }
     quiet_pipe(report.end())?;
@@ -86,6 +88,119 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         eprint!("{}", report.summary);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How records are read.
+#[derive(Clone)]
+struct Reading {
+    name: String,
+    format: Format,
+    mapping: Option<Arc<Mapping>>,
+    protection: Arc<Protection>,
+}
+
+impl Reading {
+    /// The records that come next; `None` at the end.
+    async fn next(&self, file: &mut FileSource) -> anyhow::Result<Option<Chunk>> {
+        loop {
+            match file.next().await? {
+                Polled::Chunk(mut chunk) => {
+                    if let (Some(mapping), Some(header)) = (&self.mapping, chunk.header.take()) {
+                        let header = mapping.header(Some(header));
+                        chunk.header = header.map_err(|why| anyhow::anyhow!("{}: {}", self.name, why.0))?;
+                    }
+                    return Ok(Some(chunk));
+                }
+                Polled::End => return Ok(None),
+                Polled::Assigned(_) | Polled::Revoked(_) => {}
+            }
+        }
+    }
+
+    fn clean(&self, mut chunk: Chunk) -> Chunk {
+        self.protection.clean(&mut chunk);
+        chunk
+    }
+
+    /// Calls `show` with what becomes of each record of a clean chunk; it says whether it has seen enough.
+    fn each(&self, chunk: &Chunk, show: &mut dyn FnMut(u64, &Verdict<'_>, i32) -> ControlFlow<()>) -> ControlFlow<()> {
+        let header = chunk.header.as_deref();
+        for (number, record) in (1..).zip(&chunk.records) {
+            match &record.body {
+                Body::Skip if header.is_some() => show(number, &Verdict::Skipped("no row begins here"), 0)?,
+                Body::Skip => show(number, &Verdict::Skipped("an empty line"), 0)?,
+                Body::Oversized { head, hash, length } => {
+                    let rejection = Rejection(source::oversized(head.len(), hash, *length));
+                    show(number, &Verdict::Rejected(&rejection, None), 0)?;
+                }
+                Body::Bytes(range) => {
+                    let bytes = &chunk.data[range.clone()];
+                    let bytes = if header.is_some() { bytes } else { bytes.trim_ascii() };
+                    let (mut index, mut go_on) = (0, ControlFlow::Continue(()));
+                    self.record(header, bytes, &mut |found| {
+                        let rejection;
+                        let verdict = match found.verdict {
+                            Verdict::Rejected(stated, event) => {
+                                let kept = self.protection.rejected(&bytes[found.piece], &stated.0);
+                                rejection = Rejection(kept.reason.into_owned());
+                                Verdict::Rejected(&rejection, event)
+                            }
+                            verdict => verdict,
+                        };
+                        if go_on.is_continue() {
+                            go_on = show(number, &verdict, index);
+                        }
+                        index += 1;
+                    });
+                    go_on?;
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn record(&self, header: Option<&Header>, bytes: &[u8], show: &mut dyn FnMut(Found<'_>)) {
+        let hash = decode::hash(bytes);
+        match &self.mapping {
+            Some(mapping) => mapping.each(header, bytes, &hash, show),
+            None => decode::each(self.format, bytes, &hash, show),
+        }
+    }
+
+    /// What became of all records, chunk by chunk on whatever thread is free.
+    async fn count(&self, file: &mut FileSource) -> anyhow::Result<Summary> {
+        let lanes = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+        let (mut counting, mut all) = (FuturesOrdered::new(), Summary::default());
+        let mut chunk = self.next(file).await?;
+        loop {
+            if let Some(chunk) = chunk.take() {
+                let reading = self.clone();
+                counting.push_back(tokio::task::spawn_blocking(move || reading.summary(chunk)));
+            }
+            if counting.len() < lanes {
+                chunk = self.next(file).await?;
+                if chunk.is_some() {
+                    continue;
+                }
+            }
+            match counting.next().await {
+                Some(summary) => all.append(summary?),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    fn summary(&self, chunk: Chunk) -> Summary {
+        let chunk = self.clean(chunk);
+        let mut summary = Summary::default();
+        let _ = self.each(&chunk, &mut |number, verdict, _| {
+            summary.records = number;
+            summary.count(verdict);
+            ControlFlow::Continue(())
+        });
+        summary.records = chunk.records.len() as u64;
+        summary
+    }
 }
 
 /// What was seen, printed as it comes.
@@ -96,59 +211,27 @@ struct Report {
     /// Rows of the table for people.
     table: Vec<Map<String, Value>>,
     summary: Summary,
-    protection: Arc<Protection>,
 }
 
 impl Report {
-    fn new(how: Output, protection: Arc<Protection>) -> Self {
+    fn new(how: Output) -> Self {
         let (out, table) = (BufWriter::new(io::stdout()), Vec::new());
-        Self { how, out, rows: 0, table, summary: Summary::default(), protection }
+        Self { how, out, rows: 0, table, summary: Summary::default() }
     }
 
     /// Prints what became of each record; `false` when the reader has seen enough.
-    fn chunk(&mut self, chunk: &Chunk, format: Format, mapping: Option<&Mapping>) -> io::Result<bool> {
-        let header = chunk.header.as_deref();
-        let each = |record: &[u8], show: &mut dyn FnMut(Found<'_>)| match mapping {
-            Some(mapping) => mapping.each(header, record, &decode::hash(record), show),
-            None => decode::each(format, record, &decode::hash(record), show),
-        };
-        for record in &chunk.records {
-            self.summary.records += 1;
-            let mut printed = Ok(());
-            match &record.body {
-                Body::Skip if header.is_some() => printed = self.row(&Verdict::Skipped("no row begins here"), 0),
-                Body::Skip => printed = self.row(&Verdict::Skipped("an empty line"), 0),
-                Body::Oversized { head, hash, length } => {
-                    let rejection = Rejection(source::oversized(head.len(), hash, *length));
-                    printed = self.row(&Verdict::Rejected(&rejection, None), 0);
-                }
-                Body::Bytes(range) => {
-                    let bytes = &chunk.data[range.clone()];
-                    let bytes = if header.is_some() { bytes } else { bytes.trim_ascii() };
-                    let (mut index, protection) = (0, self.protection.clone());
-                    each(bytes, &mut |found| {
-                        let rejection;
-                        let verdict = match found.verdict {
-                            Verdict::Rejected(stated, event) => {
-                                let kept = protection.rejected(&bytes[found.piece], &stated.0);
-                                rejection = Rejection(kept.reason.into_owned());
-                                Verdict::Rejected(&rejection, event)
-                            }
-                            verdict => verdict,
-                        };
-                        if printed.is_ok() {
-                            printed = self.row(&verdict, index);
-                        }
-                        index += 1;
-                    });
-                }
-            }
-            match printed {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
-                printed => printed?,
-            }
+    fn chunk(&mut self, chunk: &Chunk, reading: &Reading) -> io::Result<bool> {
+        let before = self.summary.records;
+        let mut printed = Ok(());
+        let _ = reading.each(chunk, &mut |number, verdict, index| {
+            self.summary.records = before + number;
+            printed = self.row(verdict, index);
+            if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        match printed {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            printed => printed.map(|()| true),
         }
-        Ok(true)
     }
 
     fn row(&mut self, verdict: &Verdict<'_>, index: i32) -> io::Result<()> {
@@ -188,72 +271,5 @@ impl Report {
             Output::Ndjson | Output::Csv => {}
         }
         self.out.flush()
-    }
-}
-
-/// All of it in a few lines.
-#[derive(Default)]
-struct Summary {
-    records: u64,
-    skipped: u64,
-    /// Events by source and action.
-    events: BTreeMap<(String, &'static str), u64>,
-    /// Rejections by reason, with the first record.
-    rejected: BTreeMap<String, (u64, u64)>,
-}
-
-impl Summary {
-    fn count(&mut self, verdict: &Verdict<'_>) {
-        match verdict {
-            Verdict::Event(event) => {
-                let source = event.source.as_deref().unwrap_or_default().to_owned();
-                *self.events.entry((source, event.action.as_str())).or_default() += 1;
-            }
-            // Reasons that quote what they met are all different; there are not to be more of them than can be read.
-            Verdict::Rejected(rejection, _)
-                if self.rejected.len() < 1000 || self.rejected.contains_key(&rejection.0) =>
-            {
-                self.rejected.entry(rejection.0.clone()).or_insert((0, self.records)).0 += 1;
-            }
-            Verdict::Rejected(..) => {
-                self.rejected.entry("other reasons".to_owned()).or_insert((0, self.records)).0 += 1
-            }
-            Verdict::Skipped(_) => self.skipped += 1,
-        }
-    }
-}
-
-impl std::fmt::Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let events: u64 = self.events.values().sum();
-        let rejected: u64 = self.rejected.values().map(|(count, _)| count).sum();
-        writeln!(f, "{} records: {events} events, {rejected} rejected, {} skipped", self.records, self.skipped)?;
-        let mut source = "";
-        for ((name, action), count) in &self.events {
-            if name != source {
-                write!(f, "{}  {name}: {action} {count}", if source.is_empty() { "" } else { "\n" })?;
-            } else {
-                write!(f, ", {action} {count}")?;
-            }
-            source = name;
-        }
-        if !source.is_empty() {
-            writeln!(f)?;
-        }
-        let mut reasons: Vec<_> = self.rejected.iter().collect();
-        reasons.sort_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
-        for (reason, (count, first)) in reasons.iter().take(REASONS_MAX) {
-            writeln!(f, "  rejected {count}, first record {first}: {reason}")?;
-        }
-        if reasons.len() > REASONS_MAX {
-            writeln!(f, "  and {} other reasons", reasons.len() - REASONS_MAX)?;
-        }
-        if reasons.iter().any(|(reason, _)| reason.starts_with(UNKNOWN)) {
-            writeln!(f, "What a record is known by:\n  native: event_time and action")?;
-            for provider in decode::PROVIDERS {
-                writeln!(f, "  {}: {}", provider.name, provider.shape)?;
-            }
-        }
-        Ok(())
     }
 }

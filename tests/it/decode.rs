@@ -268,3 +268,15 @@ fn replaced(value: Value, dice: &mut fastrand::Rng) -> Value {
         },
     }
 }
+
+#[test]
+fn counting_on_every_core_says_what_reading_one_by_one_says() {
+    let folder = folder();
+    let folder = folder.to_str().unwrap();
+    let one_by_one = tokentrail(&["decode", folder, "-o", "ndjson"]);
+    let counted = tokentrail(&["decode", folder, "--summary"]);
+    assert!(one_by_one.status.success() && counted.status.success());
+    let said = String::from_utf8(counted.stdout).unwrap();
+    assert!(said.lines().count() > 20, "{said}");
+    assert_eq!(said, String::from_utf8(one_by_one.stderr).unwrap());
+}
