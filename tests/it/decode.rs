@@ -271,7 +271,7 @@ fn replaced(value: Value, dice: &mut fastrand::Rng) -> Value {
 
 #[test]
 fn counting_on_every_core_says_what_reading_one_by_one_says() {
-    let folder = folder();
+    let folder = root().join("sample-data/providers");
     let folder = folder.to_str().unwrap();
     let one_by_one = tokentrail(&["decode", folder, "-o", "ndjson"]);
     let counted = tokentrail(&["decode", folder, "--summary"]);
