@@ -230,10 +230,19 @@ fn mistakes_are_told_with_line_and_nearest_key() {
     );
 }
 
+/// What is said of columns of an event.
+fn say(cases: &[(&str, &str)]) {
+    for (columns, mistake) in cases {
+        let event = format!("source = \"x\"\n[[event]]\nevent_time = \"at\"\n{columns}\n");
+        let mistakes = Mapping::parse("m.toml", &event).expect_err(columns);
+        let told = mistakes.mistakes.iter().any(|one| one.message.starts_with(mistake) && one.line >= 4);
+        assert!(told, "{columns}: {mistakes}");
+    }
+}
+
 #[test]
-fn mistakes_in_columns() {
-    let event = |columns: &str| format!("source = \"x\"\n[[event]]\nevent_time = \"at\"\n{columns}\n");
-    for (columns, mistake) in [
+fn mistakes_in_words_and_paths() {
+    say(&[
         (
             "action = \"issue\"",
             "\"action\" in [[event]] may be a word or a path; for the word write { value = \"issue\" }, for a path { path = \"issue\" }",
@@ -272,6 +281,12 @@ fn mistakes_in_columns() {
             "action = \"a..b\"",
             "\"a..b\" in [[event]] is no path: a key is missing; a key with dots or brackets is written in quotes, '\"a.b\"'",
         ),
+    ]);
+}
+
+#[test]
+fn mistakes_in_values_times_and_conditions() {
+    say(&[
         (
             "action = \"a\"\nscopes = { path = \"s\", map = { a = \"b\" } }",
             "\"map\" has no meaning in \"scopes\" of [[event]], which holds no time and no single text",
@@ -312,11 +327,7 @@ fn mistakes_in_columns() {
             "action = \"a\"\nwhen = { a = 1.5 }",
             "\"a\" in \"when\" of [[event]] must be text, a whole number, true or false, not a fraction",
         ),
-    ] {
-        let mistakes = Mapping::parse("m.toml", &event(columns)).expect_err(columns);
-        let told = mistakes.mistakes.iter().any(|one| one.message.starts_with(mistake) && one.line >= 4);
-        assert!(told, "{columns}: {mistakes}");
-    }
+    ]);
 }
 
 #[test]
