@@ -7,7 +7,7 @@ A shared machine is noisy: quote the ratio of each pair and the median, not sing
   decode   records of each provider, recognised and decoded on every core, beside DuckDB reading the same file as JSON
   kafka    Kafka to a lake against consuming and discarding with the same client
   detect   a pass after new events against DuckDB's four queries from the raw events of the same lake
-  flat     the same over histories of 5, 20 and 50 million events with the same number of live grants
+  flat     the same while the history of one company grows to 5, 20 and 50 million events
 """
 import argparse, datetime, itertools, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
 
@@ -81,8 +81,7 @@ def ingest(folder, events, rounds):
     print(f"peak memory: {peak:.0f} MiB (limit 1024)")
 
 
-AS_OF = "2026-11-01T00:00:00Z"
-T = f"TIMESTAMPTZ '{AS_OF}'"
+T = "$as_of"  # put in as a literal
 # What the peer needs more than once; the workload has no policy of its own, no reinstatement, recovery or broad revocation.
 PEER_GRANTS = f"""
     SELECT grant_id, coalesce(min(coalesce(issued_at, event_time)) FILTER (action = 'issue'), min(issued_at), min(event_time)) AS started_at,
@@ -137,14 +136,15 @@ PEER_DETECT = {
 }
 
 
-def peer_detect(lake):
-    """Seconds DuckDB needs for the four, and the number of rows and a digest of them, detector by detector."""
+def peer_detect(lake, as_of):
+    """Seconds DuckDB needs for the four, and their rows, detector by detector."""
     connection = duckdb.connect()
     connection.execute("SET threads = 2")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"CREATE VIEW events AS SELECT * FROM read_parquet('{lake}/events/class=*/*/*.parquet', hive_partitioning = true)")
     started = time.monotonic()
     for name, sql in PEER_DETECT.items():
+        sql = sql.replace(T, f"TIMESTAMPTZ '{as_of}'")
         connection.execute(f"CREATE TABLE {name} AS {sql}")
     seconds = time.monotonic() - started
     found = {}
@@ -156,74 +156,96 @@ def peer_detect(lake):
     return seconds, found
 
 
-def our_rows(output):
-    """What a first pass found: key and violated_at, detector by detector."""
+def our_rows(lake):
+    """What was found of the four and still stands: key and violated_at, detector by detector."""
+    sql = "SELECT detector, key, violated_at FROM findings WHERE state <> 'retracted'"
+    _, _, output = run([TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "query", sql])
     found = {name: set() for name in PEER_DETECT}
     for line in output.splitlines():
         row = json.loads(line)
-        if row.get("detector") in found:
+        if row["detector"] in found:
             at = datetime.datetime.fromisoformat(row["violated_at"])
             micros = (at - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)) // datetime.timedelta(microseconds=1)
-            found[row["detector"]].add((*row["key"].values(), micros))
+            key = row["key"] if isinstance(row["key"], dict) else json.loads(row["key"])
+            found[row["detector"]].add((*key.values(), micros))
     return found
 
 
+DAILY = 13_700  # records of a steady company
+NEW = 100_000
+PIECE = 5_000_000
+END = datetime.datetime(2026, 11, 1, tzinfo=datetime.timezone.utc)
+
+
+class Company:
+    """A steady company whose events arrive piece by piece, each judged as it comes: always as many live grants, ever more history."""
+
+    def __init__(self, folder, total):
+        self.lake, self.file, self.told, self.total = folder / "lake-detect", folder / "piece.ndjson", 0, total
+        generate = [TOKENTRAIL, "-q", "generate", "--shape", "steady", "--events", total]
+        self.records = subprocess.Popen([str(a) for a in generate], stdout=subprocess.PIPE)
+
+    def grow(self, events):
+        """More events into the lake."""
+        ingest = [str(a) for a in [TOKENTRAIL, "-q", "--lake", self.lake, "ingest", "--keep-raw", "false", "--from", "-"]]
+        into = subprocess.Popen(ingest, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        into.stdin.writelines(itertools.islice(self.records.stdout, events))
+        into.stdin.close()
+        if into.wait():
+            sys.exit("the lake could not be made")
+        self.told += events
+
+    def as_of(self):
+        """The moment of the newest event, and some more."""
+        at = END - datetime.timedelta(days=(self.total - self.told) / DAILY)
+        return (at.replace(microsecond=0) + datetime.timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def run(self, detectors):
+        """Seconds and MiB of a pass."""
+        seconds, memory, _ = run([TOKENTRAIL, "-q", "--lake", self.lake, "-o", "ndjson", "detect", *detectors, "--as-of", self.as_of()])
+        return seconds, memory
+
+
 def detect(folder, events, rounds):
-    """Passes over a steady company: the same number of live grants, whatever the length of its history."""
-    lake, newer = folder / "lake-detect", folder / "newer.ndjson"
-    print(f"detect: a lake of {events} events", flush=True)
-    steady(events, rounds, lake, newer)
-    four = [TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", *PEER_DETECT, "--as-of", AS_OF]
-    all28 = [TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", "--as-of", AS_OF]
-    seconds, memory, output = run(four)
-    print(f"  first pass of the four, their folds from nothing: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
-    found, (theirs_first, peer) = our_rows(output), peer_detect(lake)
-    print(f"  duckdb, four queries from raw events: {theirs_first:.2f} s; it needs {theirs_first / seconds:.2f}x our first pass", flush=True)
-    for name in PEER_DETECT:
-        if found[name] != peer[name]:
-            sys.exit(f"{name}: {len(found[name] - peer[name])} rows only ours, {len(peer[name] - found[name])} only the peer's: "
-                     f"{[*(found[name] ^ peer[name])][:3]}")
-        print(f"  {name}: {len(peer[name])} rows, the same on both sides", flush=True)
-    seconds, memory, _ = run(all28)
-    print(f"  first pass of all detectors: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
-    of_four, of_all, theirs = [], [], []
-    for round in range(rounds):
-        run([TOKENTRAIL, "-q", "--lake", lake, "ingest", "--keep-raw", "false", "--from", f"{newer}.{round}"])
-        for name, command, times in [("the four", four, of_four), ("all detectors", all28, of_all)]:
-            seconds, memory, _ = run(command)
-            times.append(seconds)
-            print(f"  pass of {name} after 100,000 new events: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
-        theirs.append(peer_detect(lake)[0])
-        print(f"  duckdb, four queries from raw events: {theirs[-1]:.2f} s; the four took {of_four[-1] / theirs[-1]:.1%} of it", flush=True)
-    ratios(f"the four, {events} events", of_four, theirs)
-    return statistics.median(of_all)
+    """Passes over one history."""
+    flat(folder, events, rounds, [events])
 
 
-def flat(folder, events, rounds):
-    """A pass of all detectors over a short history and over longer ones."""
+def flat(folder, events, rounds, lengths=(5_000_000, 20_000_000, 50_000_000)):
+    """A pass after 100,000 new events over a short history and over longer ones of the same company."""
+    lengths = [length for length in lengths if length <= events]
+    company = Company(folder, max(lengths) + len(lengths) * rounds * NEW)
     passes = {}
-    for length in [5_000_000, 20_000_000, 50_000_000]:
-        if length <= events:
-            passes[length] = detect(folder, length, rounds)
-            shutil.rmtree(folder / "lake-detect")
+    for length in lengths:
+        while company.told < length:
+            company.grow(min(PIECE, length - company.told))
+            for name, detectors in [("the four", PEER_DETECT), ("all detectors", [])]:
+                seconds, memory = company.run(detectors)
+                print(f"  {company.told} events: {name}, after the last piece: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
+        passes[length] = measure(company, rounds)
     shortest = min(passes)
     for length, seconds in passes.items():
-        print(f"all detectors after 100,000 new events on {length}: {seconds:.2f} s, {seconds / passes[shortest]:.2f}x of {shortest}", flush=True)
+        print(f"all detectors after {NEW} new events on {length}: {seconds:.2f} s, {seconds / passes[shortest]:.2f}x of {shortest}", flush=True)
 
 
-def steady(events, rounds, lake, newer):
-    """A lake of the first events, and the last 100,000 for each round in files of their own."""
-    generate = [TOKENTRAIL, "-q", "generate", "--shape", "steady", "--events", events + rounds * 100_000]
-    records = subprocess.Popen([str(a) for a in generate], stdout=subprocess.PIPE)
-    ingest = [str(a) for a in [TOKENTRAIL, "-q", "--lake", lake, "ingest", "--keep-raw", "false", "--from", "-"]]
-    into = subprocess.Popen(ingest, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    into.stdin.writelines(itertools.islice(records.stdout, events))
-    into.stdin.close()
-    for round in range(rounds):
-        with open(f"{newer}.{round}", "wb") as file:
-            file.writelines(itertools.islice(records.stdout, 100_000))
-    if into.wait() or records.wait():
-        sys.exit("the lake could not be made")
+def measure(company, rounds):
+    """Passes after new events, beside DuckDB's four queries."""
+    length, of_four, of_all, theirs = company.told, [], [], []
+    for _ in range(rounds):
+        company.grow(NEW)
+        for name, detectors, times in [("the four", PEER_DETECT, of_four), ("all detectors", [], of_all)]:
+            seconds, memory = company.run(detectors)
+            times.append(seconds)
+            print(f"  pass of {name} after {NEW} new events: {seconds:.2f} s, {memory:.0f} MiB", flush=True)
+        seconds, peer = peer_detect(company.lake, company.as_of())
+        theirs.append(seconds)
+        print(f"  duckdb, four queries from raw events: {seconds:.2f} s; the four took {of_four[-1] / seconds:.1%} of it", flush=True)
+    found = our_rows(company.lake)
+    for name, rows in peer.items():
+        ours, others = found[name] - rows, rows - found[name]
+        print(f"  {name}: {len(rows)} rows, {len(ours)} only ours, {len(others)} only the peer's {[*(ours | others)][:2]}", flush=True)
+    ratios(f"the four, {length} events", of_four, theirs)
+    return statistics.median(of_all)
 
 
 def decode(folder, events, rounds):
