@@ -24,8 +24,8 @@ every    = "5m"
 scope    = "grant"
 nominate = """
 SELECT DISTINCT e.grant_id
-FROM exercises AS e
-INNER JOIN grants AS g ON g.grant_id = e.grant_id
+FROM grants AS g
+INNER JOIN exercises AS e ON e.grant_id = g.grant_id
 WHERE e.token_storage <> 'unknown' AND NOT coalesce(array_has(g.storage, e.token_storage), FALSE)
 """
 [controls]

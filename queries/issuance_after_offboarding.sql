@@ -25,8 +25,8 @@ every    = "1m"
 scope    = "grant"
 nominate = """
 SELECT DISTINCT c.grant_id
-FROM contexts AS c
-INNER JOIN offboardings AS o ON o.subject_id = c.subject_id
+FROM offboardings AS o
+INNER JOIN contexts AS c ON c.subject_id = o.subject_id
 WHERE
     c.last_exercised_at >= o.offboarded_at
     AND (o.reinstated_at IS NULL OR c.first_exercised_at < o.reinstated_at)

@@ -24,8 +24,8 @@ every    = "5m"
 scope    = "grant"
 nominate = """
 SELECT DISTINCT c.grant_id
-FROM contexts AS c
-INNER JOIN grants AS g ON g.grant_id = c.grant_id
+FROM grants AS g
+INNER JOIN contexts AS c ON c.grant_id = g.grant_id
 WHERE g.refresh = 'never' AND c.last_refreshed_at IS NOT NULL
 """
 [controls]

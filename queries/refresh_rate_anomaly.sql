@@ -24,10 +24,10 @@ reads    = ["grants", "refresh_days", "token_events"]
 every    = "15m"
 nominate = """
 SELECT DISTINCT c.grant_id
-FROM contexts AS c
-INNER JOIN (
+FROM (
     SELECT DISTINCT d.subject_id, d.client_id
-    FROM (
+    FROM (SELECT grant_id FROM grants WHERE steady_factor IS NOT NULL) AS g
+    RIGHT JOIN (
         SELECT
             subject_id,
             client_id,
@@ -40,10 +40,10 @@ INNER JOIN (
             ) AS minute_count
         FROM refresh_days
         GROUP BY subject_id, client_id, day
-    ) AS d
-    LEFT JOIN grants AS g ON g.grant_id = d.grant_id AND g.steady_factor IS NOT NULL
+    ) AS d ON d.grant_id = g.grant_id
     WHERE d.minute_count >= 4 OR d.hour_count >= 10 OR g.grant_id IS NOT NULL
-) AS l ON l.subject_id = c.subject_id AND l.client_id = c.client_id
+) AS l
+INNER JOIN contexts AS c ON c.subject_id = l.subject_id AND c.client_id = l.client_id
 """
 [controls]
 csf         = ["DE.CM-09", "DE.AE-02"]
@@ -55,7 +55,8 @@ WITH lively AS (
     -- Whoever never had a day like these has no hour that could count, here or as one of a common cause: 20 hours of
     -- a day and night leave half of them in one UTC day.
     SELECT DISTINCT d.subject_id, d.client_id
-    FROM (
+    FROM (SELECT grant_id FROM grants WHERE steady_factor IS NOT NULL) AS g
+    RIGHT JOIN (
         SELECT
             subject_id,
             client_id,
@@ -68,8 +69,7 @@ WITH lively AS (
             ) AS minute_count
         FROM refresh_days
         GROUP BY subject_id, client_id, day
-    ) AS d
-    LEFT JOIN grants AS g ON g.grant_id = d.grant_id AND g.steady_factor IS NOT NULL
+    ) AS d ON d.grant_id = g.grant_id
     WHERE d.minute_count >= 4 OR d.hour_count >= 10 OR g.grant_id IS NOT NULL
 ),
 

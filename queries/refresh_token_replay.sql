@@ -29,8 +29,8 @@ FROM grants_fold
 WHERE reuse_detected_at IS NOT NULL
 UNION
 SELECT c.grant_id
-FROM contexts AS c
-INNER JOIN grants AS g ON g.grant_id = c.grant_id
+FROM grants AS g
+INNER JOIN contexts AS c ON c.grant_id = g.grant_id
 WHERE g.rotation
 GROUP BY c.grant_id
 HAVING MAX(c.last_refreshed_at) > MIN(c.first_refreshed_at)

@@ -25,8 +25,8 @@ every    = "5m"
 scope    = "grant"
 nominate = """
 SELECT c.grant_id
-FROM contexts AS c
-INNER JOIN grants AS g ON g.grant_id = c.grant_id
+FROM grants AS g
+INNER JOIN contexts AS c ON c.grant_id = g.grant_id
 GROUP BY c.grant_id, g.max_hosts
 HAVING COUNT(DISTINCT c.host_id) > g.max_hosts
 """

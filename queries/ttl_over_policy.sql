@@ -24,8 +24,8 @@ every    = "5m"
 scope    = "grant"
 nominate = """
 SELECT DISTINCT e.grant_id
-FROM exercises AS e
-INNER JOIN grants AS g ON g.grant_id = e.grant_id
+FROM grants AS g
+INNER JOIN exercises AS e ON e.grant_id = g.grant_id
 WHERE
     (e.token_kind = 'access' AND to_timestamp_micros(e.ttl_micros) > to_timestamp_micros(0) + g.access_ttl)
     OR (e.token_kind = 'refresh' AND to_timestamp_micros(e.ttl_micros) > to_timestamp_micros(0) + g.refresh_ttl)

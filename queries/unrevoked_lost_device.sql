@@ -23,8 +23,8 @@ every    = "1m"
 scope    = "grant"
 nominate = """
 SELECT DISTINCT c.grant_id
-FROM contexts AS c
-INNER JOIN device_losses AS l ON l.device_id = c.device_id
+FROM device_losses AS l
+INNER JOIN contexts AS c ON c.device_id = l.device_id
 WHERE l.recovered_at IS NULL OR c.first_exercised_at < l.recovered_at
 """
 [controls]

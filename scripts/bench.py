@@ -173,7 +173,7 @@ def our_rows(lake):
 
 DAILY = 13_700  # records of a steady company
 NEW = 100_000
-PIECE = 5_000_000
+PIECE = 1_000_000
 END = datetime.datetime(2026, 11, 1, tzinfo=datetime.timezone.utc)
 
 
@@ -218,7 +218,7 @@ def flat(folder, events, rounds, lengths=(5_000_000, 20_000_000, 50_000_000)):
     passes = {}
     for length in lengths:
         while company.told < length:
-            company.grow(min(PIECE, length - company.told))
+            company.grow(min(PIECE if company.told else lengths[0], length - company.told))
             for name, detectors in [("the four", PEER_DETECT), ("all detectors", [])]:
                 seconds, memory = company.run(detectors)
                 print(f"  {company.told} events: {name}, after the last piece: {seconds:.2f} s, {memory:.0f} MiB", flush=True)

@@ -210,7 +210,7 @@ impl<'p> Frame<'p> {
         let events = up_to(&context, nothing, &all_columns().collect::<Vec<_>>(), 0)?;
         let folds = Fold::all(policy).await?;
         let mut tables: Tables = vec![("events".to_owned(), events.clone()), ("aliases".to_owned(), none()?)];
-        tables.push(("found_subjects".to_owned(), names("subject_id", &[])?));
+        tables.push(("found_subjects".to_owned(), names("subject_id", [""; 0])?));
         for fold in &folds {
             tables.push((format!("{}_parts", fold.name), Arc::new(EmptyTable::new(fold.schema.clone()))));
         }

@@ -1,5 +1,6 @@
 //! Rows by name and moment: the filters and joins that frames are made with.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, RecordBatch, StringViewArray};
@@ -83,9 +84,16 @@ pub(in crate::detect) async fn matching(
     }
     let context = query::sibling(context);
     views::replace(&context, "stored", rows.into_view())?;
+    if let [(column, texts)] = wanted {
+        // The side that is held in memory comes first, and each name once, so that no row is doubled.
+        let once: BTreeSet<&String> = texts.iter().collect();
+        views::replace(&context, "wanted", names(column, once)?)?;
+        let sql = format!("SELECT s.* FROM wanted AS w INNER JOIN stored AS s ON s.{column} = w.{column}");
+        return Ok(context.sql(&sql).await?);
+    }
     let mut conditions = Vec::new();
     for (column, texts) in wanted {
-        views::replace(&context, &format!("wanted_{column}"), names(column, texts)?)?;
+        views::replace(&context, &format!("wanted_{column}"), names(column, *texts)?)?;
         conditions.push(format!("{column} IN (SELECT {column} FROM wanted_{column})"));
     }
     Ok(context.sql(&format!("SELECT * FROM stored WHERE {}", conditions.join(" OR "))).await?)
@@ -105,7 +113,10 @@ pub(super) fn literals(texts: &[String]) -> Vec<Expr> {
     texts.iter().map(|text| lit(datafusion::common::ScalarValue::Utf8View(Some(text.clone())))).collect()
 }
 
-pub(super) fn names(column: &str, texts: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
+pub(super) fn names<T: AsRef<str>>(
+    column: &str,
+    texts: impl IntoIterator<Item = T>,
+) -> Result<Arc<dyn TableProvider>, QueryError> {
     let schema = Arc::new(Schema::new(vec![Field::new(column, DataType::Utf8View, true)]));
     let array = StringViewArray::from_iter_values(texts);
     let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(array)])

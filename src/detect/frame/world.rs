@@ -12,7 +12,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::{SessionContext, col, lit};
 
 use super::scope::Scope;
-use super::{LOOKUP_MAX, column, day, names, rows_under, texts};
+use super::{column, day, names, rows_under, texts};
 use crate::detect::folds::Fold;
 use crate::detect::folds::store::Store;
 use crate::detect::settled::{Base, Bases, HISTORY};
@@ -45,6 +45,8 @@ pub(super) struct World {
 /// Either a world, or why everything must be looked at.
 type Found<T> = Result<Result<T, &'static str>, QueryError>;
 
+/// Settled grants that are looked at again; of more, looking at everything is not much dearer.
+const CONCERNED_MAX: usize = 100_000;
 /// Folds of what concerns all that was exercised under a name.
 const NAMING: [&str; 3] = ["context_rows", "broad_revokes", "logouts"];
 
@@ -162,7 +164,7 @@ impl<'g> Ground<'g> {
             found.extend(texts(&touched.collect().await?)?);
         }
         found.retain(|id| !open.contains(id));
-        if found.len() > LOOKUP_MAX {
+        if found.len() > CONCERNED_MAX {
             return Ok(Err("newer rows concern very many settled grants"));
         }
         Ok(Ok(found.into_iter().collect()))
