@@ -76,20 +76,30 @@ impl<'a> Activity<'a> {
         event.asn = self.record.at("networkInfo.ipAsn").items().first().and_then(Json::integer);
         match application {
             "token" => self.token(&mut fields, &mut event),
-            "admin" | "mobile" | "chrome" => {
-                event.device_id = DEVICES.iter().find_map(|name| self.id(&mut fields, name));
-                match name {
-                    "REVOKE_3LO_TOKEN" => event.client_id = self.id(&mut fields, "APP_ID"),
-                    "REVOKE_ASP" => {
-                        event.token_id = self.id(&mut fields, "ASP_ID");
-                        event.token_kind = Some(Cow::Borrowed("other"));
-                    }
-                    _ => {}
-                }
+            "admin" | "mobile" | "chrome" => self.device(&mut fields, &mut event),
+            _ if self.event.get("type").text().is_some_and(|kind| kind.starts_with("device_")) => {
+                self.device(&mut fields, &mut event);
             }
             _ => {}
         }
+        // Signing a user out everywhere is meant to end all there is; what else ends something names it.
+        if name != "RESET_SIGNIN_COOKIES" && event.device_id.is_none() {
+            fields.is_of_one_token(&mut event);
+        }
         fields.finish(event, out)
+    }
+
+    /// The device, and what an administrator took away.
+    fn device(&self, fields: &mut Fields<'a>, event: &mut Event<'a>) {
+        event.device_id = DEVICES.iter().find_map(|name| self.id(fields, name));
+        match self.event.get("name").text() {
+            Some("REVOKE_3LO_TOKEN") => event.client_id = self.id(fields, "APP_ID"),
+            Some("REVOKE_ASP") => {
+                event.token_id = self.id(fields, "ASP_ID");
+                event.token_kind = Some(Cow::Borrowed("other"));
+            }
+            _ => {}
+        }
     }
 
     /// The grant of an application, and what it may do.
