@@ -5,11 +5,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where rustup puts cargo, for a shell that was opened before.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test check bench bench-detect bench-leads fuzz kafka clean-demo
+.PHONY: help build demo test check bench bench-detect bench-leads e2e-keycloak fuzz kafka clean-demo
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 build: ## build target/release/tokentrail
 	@scripts/setup-build
@@ -40,6 +40,9 @@ bench-leads: build ## precision, recall and false leads of the statistical detec
 fuzz: ## decode 1,000,000 mutants of the sample records of all providers
 	@scripts/setup-build
 	TOKENTRAIL_MUTANTS=1000000 cargo test --release --test it decode::mutants
+
+e2e-keycloak: build ## a real Keycloak and Kafka: people get, refresh and lose tokens, and the lake tells it
+	@scripts/e2e-keycloak
 
 kafka: ## fetch the Kafka that the tests start
 	@scripts/setup-kafka

@@ -22,13 +22,14 @@ use super::json::Json;
 use crate::event::{Action, Event, Outcome, Rejection, Text};
 
 /// What a record must have.
-pub const SHAPE: &str = "log_id with a type in data; or date, type and log_id or _id";
+pub const SHAPE: &str = "log_id with a type in data; or date and type with log_id, _id, or client_id and details";
 
 /// Whether a record has the shape.
 pub fn is_mine(record: &Json<'_>) -> bool {
     let log = log_of(record);
     let is_streamed = record.get("data").is_object() && record.has("log_id");
-    let is_flat = || log.has("date") && (log.has("log_id") || log.has("_id"));
+    let is_named = || log.has("log_id") || log.has("_id") || (log.has("client_id") && log.get("details").is_object());
+    let is_flat = || log.has("date") && is_named();
     log.get("type").text().is_some() && (is_streamed || is_flat())
 }
 

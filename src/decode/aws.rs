@@ -222,11 +222,7 @@ fn key<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>, event: &mut Event<'a>,
         }
         None => own(event, caller),
     }
-    if event.action == Action::Revoke && event.token_id.is_none() {
-        // Without the key it would read as if everything of its owner were revoked.
-        fields.note("requestParameters.accessKeyId: missing".into());
-        event.subject_id = None;
-    }
+    fields.is_of_one_token(event);
 }
 
 /// Whom an administrator's call is about.

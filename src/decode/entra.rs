@@ -56,9 +56,12 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
 /// Which log a record is from. The category alone is not enough: other Azure services use some of the same words.
 fn log(record: &Json<'_>) -> Option<Log> {
     let properties = record.get("properties");
+    let category = record.get("category").text().unwrap_or_default();
     if properties.is_object() {
-        let category = record.get("category").text().unwrap_or_default();
         exported(category, record, properties)
+    } else if is_sign_in(category) {
+        // Forwarders put what was under `properties` beside it.
+        Some(Log::SignIn)
     } else if record.has("activityDateTime") {
         flat_activity(record)
     } else if signin::is_flat(record) {
@@ -70,9 +73,12 @@ fn log(record: &Json<'_>) -> Option<Log> {
     }
 }
 
+fn is_sign_in(category: &str) -> bool {
+    category.len() >= 10 && category.to_ascii_lowercase().ends_with("signinlogs")
+}
+
 fn exported(category: &str, record: &Json<'_>, properties: &Json<'_>) -> Option<Log> {
-    let is_sign_in = category.len() >= 10 && category.to_ascii_lowercase().ends_with("signinlogs");
-    if is_sign_in {
+    if is_sign_in(category) {
         Some(Log::SignIn)
     } else if intune::is_audit(category, properties) {
         Some(Log::Intune)
@@ -152,6 +158,7 @@ mod tests {
         for (record, expected) in [
             (r#"{"category":"NonInteractiveUserSignInLogs","properties":{}}"#, Some(Log::SignIn)),
             (r#"{"category":"signinlogs","properties":{}}"#, Some(Log::SignIn)),
+            (r#"{"category":"SignInLogs","time":"1/2/2026 1:00:00 PM"}"#, Some(Log::SignIn)),
             (r#"{"category":"UserManagement","properties":{"activityDisplayName":"Delete user"}}"#, Some(Log::Audit)),
             (r#"{"category":"AuditLogs","properties":{"ActivityDate":"1/2/2026 1:00:00 PM"}}"#, Some(Log::Intune)),
             (r#"{"category":"UserRiskEvents","properties":{"activityDateTime":"2026-01-01"}}"#, Some(Log::Other)),

@@ -30,7 +30,7 @@ const LISTS: [&str; 10] = [
     "logs",
 ];
 /// Keys that hold one record, or the text of one or several; rarely a list.
-const SINGLES: [&str; 16] = [
+const SINGLES: [&str; 18] = [
     "detail",                  // Amazon EventBridge
     "event.original",          // Elastic, nested
     "message",                 // Beats, Logstash, Vector
@@ -40,9 +40,11 @@ const SINGLES: [&str; 16] = [
     "adminEvent",              // Keycloak plug-ins
     "properties.RawEventData", // Microsoft Defender for Cloud Apps
     "RawEventData",
-    "AuditData", // Microsoft Purview's search of the unified audit log
-    "_source",   // Elastic documents
-    "log",       // container logs
+    "AuditData",   // Microsoft Purview's search of the unified audit log
+    "_source",     // Elastic documents
+    "json",        // Filebeat, where it decoded what it read
+    "result._raw", // Splunk exports
+    "log",         // container logs
     "record",
     "raw",
     "_raw",

@@ -5,10 +5,11 @@
 //! guide. Listeners that send events to Kafka or a web hook serialise its Event and AdminEvent classes: fields have the
 //! same names everywhere, at most with a wrapper around them, which an envelope is taken for. The listener that is on
 //! by default, `jboss-logging`, writes the same names and values as text ([`line`]), at a level that leaves out what
-//! succeeded; a log in JSON holds that text in `message`, beside the time.
+//! succeeded; a log in JSON holds that text in `message`, beside the time. The rest of that log is [`server`].
 
 mod admin;
 mod line;
+mod server;
 mod user;
 
 use std::borrow::Cow;
@@ -18,20 +19,21 @@ use super::json::{Json, is_value};
 use crate::event::{Action, Event, Rejection, Text};
 
 /// What a record must have.
-pub const SHAPE: &str = "type and realmId; operationType, resourceType and realmId; or a line or message with \
-    type=\"...\" and realmId=\"...\"";
+pub const SHAPE: &str = "type and realmId; operationType (or a type such as USER-UPDATE), resourceType and realmId; or \
+    a line or message with type=\"...\" and realmId=\"...\", or of a logger of Keycloak";
 
 /// Where the time is, best first.
 const TIMES: [&str; 5] = ["time", "timestamp", "@timestamp", "eventTime", "ts"];
 
 /// Whether a record has the shape.
 pub fn is_mine(record: &Json<'_>) -> bool {
-    match record {
+    let is_event = match record {
         Json::Object(..) => is_admin(record) || is_user(record) || message(record).is_some_and(line::is_event),
         // Several lines are taken apart before.
         Json::Text(text) => !text.trim_end().contains('\n') && line::is_event(text),
         _ => false,
-    }
+    };
+    is_event || server::is_mine(record)
 }
 
 /// Names a realm, as every event does.
@@ -41,7 +43,8 @@ fn has_realm(record: &Json<'_>) -> bool {
 
 fn is_admin(record: &Json<'_>) -> bool {
     let has_resource = ["resourceType", "resourceTypeAsString", "resourcePath"].iter().any(|key| record.has(key));
-    record.get("operationType").text().is_some() && has_resource && has_realm(record)
+    let is_operation = || record.get("type").text().is_some_and(|name| admin::operation(name).is_some());
+    has_resource && has_realm(record) && (record.get("operationType").text().is_some() || is_operation())
 }
 
 fn is_user(record: &Json<'_>) -> bool {
@@ -70,7 +73,10 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
         None => Written::Tree(record),
     };
     let mut fields = Fields::new(record);
-    if written.has("operationType") {
+    if server::decode(record, &mut fields, out) {
+        return fields.done();
+    }
+    if written.has("operationType") || matches!(written, Written::Tree(record) if is_admin(record)) {
         admin::decode(&written, &mut fields, out);
     } else if written.has("type") {
         user::decode(&written, &mut fields, out);

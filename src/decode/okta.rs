@@ -6,7 +6,8 @@
 //! - Okta never logs a token, only the hash of one, in the `detailEntry` of a target named after its kind. A refresh logs
 //!   the new tokens, so the one that was spent stays unnamed.
 //! - Where an administrator acts on somebody, the actor, the session, the device and the client are the administrator's,
-//!   and the person is a target.
+//!   and the person is a target. So whatever is revoked is a target's, if there is one: an administrator who takes back
+//!   the consent of another loses nothing, nor does whoever deletes a client, a scope or a server.
 //! - A device-code grant has no event of its own: only `grantType` tells.
 
 use super::fields::{Fields, grant_type, outcome};
@@ -14,13 +15,15 @@ use super::json::Json;
 use crate::event::{Action, Event, Rejection, Text};
 
 /// What a record must have.
-pub const SHAPE: &str = "eventType, with published, legacyEventType, displayMessage or a context";
+pub const SHAPE: &str =
+    "eventType, with published, legacyEventType, displayMessage or a context; or with actor and outcome";
 
 /// Whether a record has the shape.
 pub fn is_mine(record: &Json<'_>) -> bool {
     const BESIDE: [&str; 6] =
         ["published", "legacyEventType", "displayMessage", "debugContext", "authenticationContext", "securityContext"];
-    record.get("eventType").text().is_some() && BESIDE.iter().any(|key| record.has(key))
+    let is_cut_down = || record.get("actor").is_object() && record.get("outcome").is_object();
+    record.get("eventType").text().is_some() && (BESIDE.iter().any(|key| record.has(key)) || is_cut_down())
 }
 
 /// Whom an event is about.
@@ -45,6 +48,7 @@ fn meaning(name: &str, grant: Option<&str>) -> Option<(Action, About)> {
         "token.grant" => (issue_or_refresh(grant), About::Actor),
         rest if rest.starts_with("token.grant.") => (issue_or_refresh(grant), About::Actor),
         rest if rest.starts_with("token.revoke.implicit") => (Revoke, About::Target),
+        rest if rest.starts_with("consent.revoke.implicit") => (Revoke, About::Target),
         rest if rest.starts_with("consent.revoke") => (Revoke, About::Apart),
         "admin.consent.revoke" => (Revoke, About::Target),
         "system.api_token.create" => (Issue, About::Apart),
@@ -101,11 +105,18 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     event.scopes = fields.scopes_of("debugContext.debugData.grantedScopes", debug.get("grantedScopes"));
     network(record, &mut fields, &mut event);
     people(record, debug, about, &mut fields, &mut event);
-    if about == About::Actor {
+    let by_another = event.action == Action::Revoke && event.actor_id.is_some();
+    if about == About::Actor && !by_another {
         event.session_id = session(record, &mut fields);
     }
     event.device_id = device(record, about, &mut fields);
     token(record, &mut fields, &mut event);
+    // What ends all of a user says so in its name.
+    const OF_ONE: [&str; 4] = ["system.api_token.revoke", "token.revoke", "as.token.revoke", "as.consent.revoke"];
+    let stated = event.source_event.as_deref().unwrap_or_default();
+    if OF_ONE.contains(&stated.strip_prefix("app.oauth2.").unwrap_or(stated)) {
+        fields.is_of_one_token(&mut event);
+    }
     fields.finish(event, out)
 }
 
@@ -140,12 +151,18 @@ fn people<'a>(record: &'a Json<'a>, debug: &'a Json<'a>, about: About, fields: &
         let stated = fields.id_of("debugContext.debugData.userId", debug.get("userId"));
         stated.or_else(|| fields.id_of("target.id", user.get("id")))
     };
-    event.subject_id = match about {
-        About::Target => targeted.or_else(|| by_id(fields)),
-        About::Actor | About::Apart => name.clone().or(targeted).or_else(|| by_id(fields)),
+    event.subject_id = match (about, event.action) {
+        // Who locks an account by guessing at it is its user.
+        (About::Target, Action::Other) | (About::Actor | About::Apart, Action::Revoke) => {
+            targeted.or_else(|| name.clone()).or_else(|| by_id(fields))
+        }
+        (About::Target, _) => targeted.or_else(|| by_id(fields)),
+        (About::Actor | About::Apart, _) => name.clone().or(targeted).or_else(|| by_id(fields)),
     };
     let whoever = if acts_as("User") { name } else { named(actor, fields).filter(|_| !is_client) };
-    event.actor_id = whoever.filter(|actor| event.subject_id.as_ref() != Some(actor));
+    // Okta writes one name in several cases.
+    let is_subject = |actor: &str| event.subject_id.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(actor));
+    event.actor_id = whoever.filter(|actor| !is_subject(actor));
     if event.grant_type.as_deref() == Some("client_credentials") && event.subject_id.is_none() {
         event.subject_kind = Some("service".into());
     }

@@ -57,10 +57,14 @@ fn loose(text: &str) -> Option<i64> {
     Some(midnight(year, month, day)? + wall - offset(zone.trim())?)
 }
 
-/// `3/24/2022 2:42:35 PM`: month first, UTC.
+/// `3/24/2022 2:42:35 PM`: month first, UTC unless a zone stands behind.
 fn american(text: &str) -> Option<i64> {
     let mut words = text.split_ascii_whitespace();
-    let (date, clock, half) = (words.next()?, words.next()?, words.next());
+    let (date, clock, mut half) = (words.next()?, words.next()?, words.next());
+    let zone = match half {
+        Some(word) if word.starts_with(['+', '-']) => half.take(),
+        _ => words.next(),
+    };
     let mut parts = date.splitn(3, '/').map(digits);
     let (month, day, year) = (parts.next()??, parts.next()??, parts.next()??);
     let wall = clock_micros(clock)?;
@@ -71,7 +75,7 @@ fn american(text: &str) -> Option<i64> {
         Some("PM") => i64::from(!is_first_hour) * 12 * HOUR,
         Some(_) => return None,
     };
-    Some(midnight(year, month, day)? + wall + shift)
+    Some(midnight(year, month, day)? + wall + shift - offset(zone.unwrap_or_default())?)
 }
 
 const HOUR: i64 = 3600 * time::SECOND;
@@ -135,6 +139,8 @@ mod tests {
             "2022-03-24T14:42:35",
             "3/24/2022 2:42:35 PM",
             "03/24/2022 14:42:35",
+            "3/24/2022 4:42:35 PM +02:00",
+            "3/24/2022 15:42:35 +01:00",
             "1648132955",
             "1648132955000",
             "1648132955000000",

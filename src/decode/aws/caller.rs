@@ -30,7 +30,8 @@ pub fn known(text: Text<'_>) -> Text<'_> {
 /// Reads `userIdentity`.
 pub fn read<'a>(fields: &mut Fields<'a>, record: &'a Json<'a>) -> Caller<'a> {
     let identity = record.get("userIdentity");
-    if let Some(user) = fields.id("userIdentity.onBehalfOf.userId") {
+    let person = identity.get("onBehalfOf").items().first().unwrap_or(&Json::Null);
+    if let Some(user) = fields.id_of("userIdentity.onBehalfOf.userId", person.get("userId")) {
         return Caller { id: Some(user), kind: Some("human") };
     }
     let mut first = |paths: &[&str]| paths.iter().find_map(|path| known(fields.id(path)));

@@ -134,6 +134,9 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
         }
     }
     event.device_id = device(body, targets, &mut fields);
+    if about == Some(About::Consent) {
+        fields.is_of_one_token(&mut event);
+    }
     let is_named = match about {
         Some(About::Person) => event.subject_id.is_some(),
         Some(About::Device) => event.device_id.is_some(),
@@ -142,7 +145,8 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     if !is_named {
         fields.note("targetResources: nobody and nothing that is named".to_owned());
     }
-    event.ip = address(&mut fields, "initiatedBy.user.ipAddress", body.at("initiatedBy.user.ipAddress"));
+    event.ip = address(&mut fields, "initiatedBy.user.ipAddress", body.at("initiatedBy.user.ipAddress"))
+        .or_else(|| fields.ip_of("additionalDetails.value", detail(body, "ipaddr").get("value")));
     event.user_agent =
         fields.text_of("userAgent", body.get("userAgent")).or_else(|| detail(body, "User-Agent").get("value").cow());
     if event.actor_id == event.subject_id {

@@ -27,6 +27,11 @@ pub fn is_report(category: &str, properties: &Json<'_>) -> bool {
     REPORTS.iter().any(|report| report.eq_ignore_ascii_case(category)) && DEVICE.iter().any(|key| properties.has(key))
 }
 
+/// Whether an operation is done to a device: its last word is the kind of thing.
+fn is_about_device(operation: &str) -> bool {
+    operation.trim().rsplit(' ').next().is_some_and(|thing| thing.eq_ignore_ascii_case("ManagedDevice"))
+}
+
 /// What an operation means for the device it names. `None`: nothing about tokens.
 fn meaning(operation: &str) -> Option<Action> {
     const LOST: [&str; 5] = ["wipe", "retire", "delete", "cleanWindowsDevice", "enableLostMode"];
@@ -60,6 +65,9 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     if known.is_none() {
         event.subject_id = actor.or_else(|| fields.text_of("UPN", body.get("UPN")));
         event.device_id = reported_device(body, &mut fields);
+        if event.device_id.is_none() && is_about_device(event.source_event.as_deref().unwrap_or_default()) {
+            event.device_id = devices(body, &mut fields).into_iter().next().flatten();
+        }
         return fields.finish(event, out);
     }
     event.actor_id = actor;

@@ -50,7 +50,10 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     }
     match about {
         Some(About::Device) => event.device_id = target_device(record, &mut fields),
-        Some(About::Consent) => event.client_id = bare(change(record, "ServicePrincipal.AppId").0).map(Into::into),
+        Some(About::Consent) => {
+            event.client_id = bare(change(record, "ServicePrincipal.AppId").0).map(Into::into);
+            fields.is_of_one_token(&mut event);
+        }
         Some(About::Person) => {}
         None => {
             event.client_id = real_id(fields.text("ApplicationId"));

@@ -58,9 +58,9 @@ pub fn decode<'a>(record: &'a Json<'a>, out: &mut Vec<Event<'a>>) -> Result<(), 
     event.event_id = if body.has("riskState") { None } else { first(&["id", "requestId"]) };
     event.subject_id = first(&["userPrincipalName", "userId", "servicePrincipalId"]);
     event.client_id = first(&["appId"]);
-    event.session_id = first(&["sessionId"]);
+    event.session_id = first(&["sessionId", "C_Sid"]);
     event.token_id = first(&["signInActivityId"]);
-    event.device_id = first(&["deviceId"]);
+    event.device_id = first(&["deviceId", "C_DeviceId"]);
     event.user_agent = first(&["userAgent"]);
     event.source_event = fields.text("category").or_else(|| body.get("riskEventType").cow());
     event.ip = address(&mut fields, "ipAddress", body.get("ipAddress"));

@@ -151,11 +151,11 @@ fn people<'a>(kind: Kind, body: &'a Json<'a>, fields: &mut Fields<'a>, event: &m
         names.into_iter().find_map(|name| real_id(fields.text_of(name, body.get(name))))
     };
     let is_service = kind == Kind::Service;
-    event.subject_id = if is_service {
-        first(["servicePrincipalId", "servicePrincipalName"])
-    } else {
-        first(["userPrincipalName", "userId"])
-    };
+    const SERVICE: [&str; 2] = ["servicePrincipalId", "servicePrincipalName"];
+    const PERSON: [&str; 2] = ["userPrincipalName", "userId"];
+    // Older records name a service where a person's name belongs.
+    let service = if is_service { first(SERVICE) } else { None };
+    event.subject_id = service.or_else(|| first(PERSON));
     event.client_id = first(["appId", "applicationId"]);
     let agent = body.at("agent.agentType").text();
     let is_agent = agent.is_some_and(|kind| !kind.eq_ignore_ascii_case("notAgentic"));

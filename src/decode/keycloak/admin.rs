@@ -5,6 +5,8 @@
 //! representation, which is JSON in text, and only if the realm is told to include it. It is the whole of the resource
 //! after the change: a user that is stated as disabled was disabled then or before, while one that is stated as enabled
 //! mostly never was anything else. So only an update of nothing else counts as enabling.
+//!
+//! Some listeners name the operation in `type`, alone or behind the kind of resource: `UPDATE`, `USER-UPDATE`.
 
 use super::Written;
 use crate::decode::fields::{Fields, outcome};
@@ -29,6 +31,13 @@ struct Change {
     not_before: Option<i64>,
     /// Whether there is little else in it, so that the change is about that.
     is_small: bool,
+}
+
+/// The operation in a type of event, if it is one of an administrator.
+pub fn operation(name: &str) -> Option<&str> {
+    const OPERATIONS: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "ACTION"];
+    let last = name.rsplit('-').next()?;
+    OPERATIONS.contains(&last).then_some(last)
 }
 
 /// What an operation on a path means. `None`: nothing about tokens.
@@ -64,16 +73,17 @@ fn meaning<'p>(operation: &str, path: &'p str, change: Option<Change>) -> Option
 
 /// Adds the event.
 pub fn decode<'a>(written: &Written<'a>, fields: &mut Fields<'a>, out: &mut Vec<Event<'a>>) {
-    let operation = written.text(fields, "operationType");
+    let stated = written.text(fields, "operationType").or_else(|| written.text(fields, "type"));
+    let operation = stated.as_deref().and_then(operation).or(stated.as_deref()).unwrap_or_default();
     let kind = written.text(fields, "resourceType").or_else(|| written.text(fields, "resourceTypeAsString"));
+    let kind = kind.as_deref().or_else(|| stated.as_deref()?.rsplit_once('-').map(|(kind, _)| kind));
     let path = written.text(fields, "resourcePath");
     let change = change(written, fields);
-    let operation = operation.as_deref().unwrap_or_default();
     let found = meaning(operation, path.as_deref().unwrap_or_default(), change);
 
     let mut event = written.event(fields, found.as_ref().map_or(Action::Other, |(action, _)| *action));
     event.event_id = written.text(fields, "id").or_else(|| written.text(fields, "uid"));
-    event.source_event = Some(format!("{operation} {}", kind.as_deref().unwrap_or("resource")).into());
+    event.source_event = Some(format!("{operation} {}", kind.unwrap_or("resource")).into());
     event.outcome = outcome(written.text(fields, "error").is_none());
     event.ip = written.ip(fields);
     let administrator = written.text(fields, "userId");

@@ -74,7 +74,7 @@ fn begins_with_name(text: &str) -> bool {
 }
 
 /// The last time with a date that stands before the names: a container runtime writes its own before the server's.
-fn time(before: &str) -> Option<&str> {
+pub fn time(before: &str) -> Option<&str> {
     const WORDS_MAX: usize = 32;
     let mut found = None;
     let mut words = before.split_ascii_whitespace().take(WORDS_MAX).peekable();
