@@ -1,5 +1,5 @@
 """A Keycloak and a Kafka of one's own on loopback, which end with the `with` that started them."""
-import contextlib, json, os, pathlib, shutil, signal, socket, subprocess, time, urllib.error, urllib.request
+import contextlib, json, os, pathlib, signal, socket, subprocess, time, urllib.error, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 START_SECONDS_MAX = 240
@@ -7,11 +7,19 @@ STOP_SECONDS_MAX = 20
 MEMORY = {"JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx400m", "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1"}
 
 
-def script(name, *arguments):
+def script(name, *arguments, **settings):
     """Runs one of our scripts; its `name=value` lines."""
     # In a session of its own, so that Ctrl-C leaves to us when a server it started ends.
-    run = subprocess.run([ROOT / "scripts" / name, *arguments], stdout=subprocess.PIPE, text=True, check=True, start_new_session=True)
-    return dict(line.split("=", 1) for line in run.stdout.splitlines())
+    run = subprocess.Popen([ROOT / "scripts" / name, *arguments], env=os.environ | settings, stdout=subprocess.PIPE, text=True,
+                           start_new_session=True)
+    try:
+        said, _ = run.communicate()
+    except BaseException:
+        os.killpg(run.pid, signal.SIGKILL)
+        raise
+    if run.returncode != 0:
+        raise SystemExit(f"scripts/{name} ended with {run.returncode}")
+    return dict(line.split("=", 1) for line in said.splitlines())
 
 
 def free_port():
@@ -68,15 +76,14 @@ def stop(server):
 
 
 @contextlib.contextmanager
-def kafka():
+def kafka(folder):
     """Starts a broker, unless TOKENTRAIL_TEST_KAFKA names one. Gives `host:port`."""
-    broker = script("kafka-start")
+    broker = script("kafka-start", TMPDIR=str(folder))
     try:
         yield broker["bootstrap"]
     finally:
         if "pid" in broker:
             script("kafka-stop", broker["pid"])
-            shutil.rmtree(broker["dir"], ignore_errors=True)
 
 
 class Topic:

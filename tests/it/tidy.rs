@@ -68,7 +68,18 @@ fn the_tree_is_tidy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     // Not sample-data and the cases of detectors: broken records are broken on purpose.
-    for folder in ["src", "tests/it", "tests/kafka", "tests/python", "benches", "queries", "docs", "scripts", ".ci"] {
+    for folder in [
+        "src",
+        "tests/it",
+        "tests/kafka",
+        "tests/keycloak",
+        "tests/python",
+        "benches",
+        "queries",
+        "docs",
+        "scripts",
+        ".ci",
+    ] {
         read_folder(root, &root.join(folder), &mut files);
     }
     for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "Cargo.toml"] {

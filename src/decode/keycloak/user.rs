@@ -2,7 +2,8 @@
 //!
 //! - Every type has a twin that ends in `_ERROR`: the same was asked for and refused.
 //! - A refresh names the token that was presented (`refresh_token_id`), the one that replaces it and the access token.
-//!   A refusal says why only in `reason`; a replay of a spent token is one of the reasons.
+//!   A refusal says why only in `reason`; a replay of a spent token is one of the reasons. It leaves the user out; new
+//!   versions name the owner of the token (`refresh_token_sub`), whose signature they have checked by then.
 //! - A session covers all clients of a login. What lives and dies as one is the client session in it (Keycloak's
 //!   AuthenticatedClientSession), which has no id but those of its session and its client: together they are the family.
 //! - Revoking a refresh token ends its client session; the event then names the token (Keycloak's issue 35486: version
@@ -73,7 +74,8 @@ pub fn decode<'a>(written: &Written<'a>, fields: &mut Fields<'a>, out: &mut Vec<
     let mut event = written.event(fields, action);
     event.event_id = written.text(fields, "id").or_else(|| written.text(fields, "uid"));
     event.outcome = outcome(!is_error);
-    event.subject_id = written.text(fields, "userId");
+    // What is refused has no user, but the token that was presented says whose it is.
+    event.subject_id = written.text(fields, "userId").or_else(|| written.detail(fields, "refresh_token_sub"));
     event.client_id = written.text(fields, "clientId");
     event.session_id = written.text(fields, "sessionId");
     event.ip = written.ip(fields);
@@ -236,6 +238,25 @@ mod tests {
         assert_eq!(action("Maximum allowed refresh token reuse exceeded"), Action::ReuseDetected);
         assert_eq!(action("Session not active"), Action::Refresh);
         assert_eq!(action("Stale token"), Action::Refresh, "also said of what an administrator ended");
+    }
+
+    #[test]
+    fn a_refusal_is_about_the_owner_of_the_token() {
+        let subject = |user: &str, details: &str| {
+            let record = format!(
+                r#"{{"time":1772359200000,"type":"REFRESH_TOKEN_ERROR","realmId":"shop","userId":{user},"details":{{{details}}}}}"#
+            );
+            let record = Json::parse(record.as_bytes()).unwrap();
+            let mut out = Vec::new();
+            crate::decode::keycloak::decode(&record, &mut out).unwrap();
+            out[0].subject_id.as_deref().map(str::to_owned)
+        };
+        let owner = r#""refresh_token_sub":"u-2""#;
+        for user in ["null", r#""null""#] {
+            assert_eq!(subject(user, owner).as_deref(), Some("u-2"));
+            assert_eq!(subject(user, ""), None);
+        }
+        assert_eq!(subject(r#""u-1""#, owner).as_deref(), Some("u-1"));
     }
 
     #[test]
