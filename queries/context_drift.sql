@@ -46,15 +46,30 @@ WITH families AS (
     GROUP BY grant_id, client_id
 ),
 
+lasting_hosts AS (
+    -- An event that does not say that the host is a container makes it no lasting one.
+    SELECT
+        c.grant_id,
+        c.host_id,
+        MIN(c.first_exercised_at) AS first_exercised_at,
+        MAX(c.last_exercised_at) AS last_exercised_at
+    FROM contexts AS c
+    INNER JOIN grants AS g ON g.grant_id = c.grant_id
+    WHERE c.host_id IS NOT NULL
+    GROUP BY c.grant_id, c.host_id
+    HAVING
+        NOT coalesce(
+            BOOL_AND(array_has(g.ephemeral_host_kinds, c.host_kind)) FILTER (WHERE c.host_kind <> 'unknown'), FALSE
+        )
+),
+
 met AS (
     SELECT grant_id, 'device' AS what, device_id AS place, first_exercised_at, last_exercised_at
     FROM contexts
     WHERE device_id IS NOT NULL
     UNION ALL
-    SELECT c.grant_id, 'host' AS what, c.host_id AS place, c.first_exercised_at, c.last_exercised_at
-    FROM contexts AS c
-    INNER JOIN grants AS g ON g.grant_id = c.grant_id
-    WHERE c.host_id IS NOT NULL AND NOT coalesce(array_has(g.ephemeral_host_kinds, c.host_kind), FALSE)
+    SELECT grant_id, 'host' AS what, host_id AS place, first_exercised_at, last_exercised_at
+    FROM lasting_hosts
     UNION ALL
     SELECT c.grant_id, 'client' AS what, coalesce(f.family, c.client_id) AS place, c.first_exercised_at, c.last_exercised_at
     FROM contexts AS c

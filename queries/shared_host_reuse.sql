@@ -39,8 +39,10 @@ WITH presences AS (
         MIN(first_exercised_at) AS first_at,
         MAX(last_exercised_at) AS last_at
     FROM contexts
-    WHERE host_id IS NOT NULL AND subject_id IS NOT NULL AND coalesce(subject_kind <> 'service', TRUE)
+    WHERE host_id IS NOT NULL AND subject_id IS NOT NULL
     GROUP BY host_id, subject_id
+    -- An event that does not say that the subject is a service makes it no person.
+    HAVING NOT coalesce(BOOL_AND(subject_kind = 'service') FILTER (WHERE subject_kind <> 'unknown'), FALSE)
 ),
 
 followed AS (
