@@ -74,7 +74,8 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     };
     let reading = Reading { name, format: args.format, mapping, protection };
     if args.summary {
-        print!("{}", reading.count(&mut file).await?);
+        let summary = reading.count(&mut file).await?;
+        quiet_pipe(write!(io::stdout().lock(), "{summary}"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut report = Report::new(global.output);
@@ -169,7 +170,8 @@ impl Reading {
 
     /// What became of all records, chunk by chunk on whatever thread is free.
     async fn count(&self, file: &mut FileSource) -> anyhow::Result<Summary> {
-        let lanes = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+        // Enough in hand that no core waits for the oldest chunk to be taken up.
+        let lanes = 2 * std::thread::available_parallelism().map_or(2, usize::from) + 1;
         let (mut counting, mut all) = (FuturesOrdered::new(), Summary::default());
         let mut chunk = self.next(file).await?;
         loop {
