@@ -40,8 +40,10 @@ pub struct Replayed {
 /// there can still be repeated without them.
 pub async fn run(lake: &Lake, options: &Options, reason: Option<&str>) -> Result<Replayed, IngestError> {
     let how = options.decoding();
+    let mut done = Replayed::default();
     for _ in 0..ATTEMPTS_MAX {
-        let mut all = Replayed::default();
+        // What an earlier attempt decoded is rejected no more, and counts all the same.
+        let mut all = Replayed { rejected: done.decoded, ..done };
         let state = lake.events().refresh().await?;
         let is_rejected = |file: &&DataFile| {
             file.partition_values.get(CLASS).and_then(Option::as_deref) == Some(Class::Rejected.as_str())
@@ -60,6 +62,7 @@ pub async fn run(lake: &Lake, options: &Options, reason: Option<&str>) -> Result
         if !lost {
             return Ok(all);
         }
+        done = all;
     }
     Err(LakeError::Contended(lake.events().url().to_string(), ATTEMPTS_MAX).into())
 }
