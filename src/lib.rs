@@ -9,8 +9,9 @@
 //!  memory                             └────> query
 //! ```
 //!
-//! Imports go down only: `cli` > `ingest`, `detect`, `generate` > `query` > `source`, `decode`, `lake` > `event`,
-//! `finding`, `policy`, `identities`, `csv`, `clock`. A test holds this (tests/it/tidy.rs); docs/ARCHITECTURE.md has the reasons.
+//! Imports go down only: `cli` > `serve` > `config` > `alert`, `export`, `timeline` > `ingest`, `detect`, `generate` >
+//! `query` > `source`, `decode`, `lake` > `event`, `finding`, `policy`, `identities`, `csv`, `clock`. A test holds this
+//! (tests/it/tidy.rs); docs/ARCHITECTURE.md has the reasons.
 
 pub mod cli;
 pub mod telemetry;
