@@ -24,7 +24,7 @@ const STRANGERS: [usize; 2] = [3, 4];
 
 /// Vendor crates, and the modules (with those below them) that may name them.
 const HOMES: [(&str, &[&str]); 14] = [
-    ("rdkafka", &["source/kafka"]),
+    ("rdkafka", &["source/kafka", "alert"]),
     ("deltalake", &["lake"]),
     ("datafusion", &["lake", "query", "detect"]),
     ("sonic_rs", &["decode"]),
@@ -336,8 +336,10 @@ fn vendor_crates_have_one_home(file: &File) -> Breaches {
     let Some(module) = file.module() else { return Breaches::new() };
     let is_in = |home: &str| module.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let strangers = HOMES.iter().filter(|(_, homes)| !homes.iter().any(|home| is_in(home)));
+    // A path follows the name of a crate: `zip::` is one, the `zip` of an iterator is not.
+    let named = |name: &'static str| file.word(name).filter(move |at| file.code[at + name.len()..].starts_with("::"));
     strangers
-        .flat_map(|(name, homes)| file.word(name).map(move |at| (at, format!("{name} lives in {}", homes.join(", ")))))
+        .flat_map(|(name, homes)| named(name).map(move |at| (at, format!("{name} lives in {}", homes.join(", ")))))
         .collect()
 }
 
