@@ -216,7 +216,8 @@ impl<'a> Values<'a> {
     /// Text behind its opening quote, with the closing one passed.
     #[inline]
     fn string(&mut self) -> Parsed<Cow<'a, str>> {
-        let start = self.at + 1;
+        self.at += 1;
+        let start = self.at;
         self.at = self.stop(start)?;
         if self.bytes.get(self.at) != Some(&b'"') {
             return self.escaped(start);
