@@ -14,6 +14,8 @@
 //! (tests/it/tidy.rs); docs/ARCHITECTURE.md has the reasons.
 
 pub mod cli;
+pub mod config;
+pub mod serve;
 pub mod telemetry;
 
 pub mod detect;

@@ -25,7 +25,35 @@ pub struct Kept<'a> {
     pub reason: Cow<'a, str>,
 }
 
+/// Why records cannot be protected.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtectionError {
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
 impl Protection {
+    /// What a lake's records are to lose. The key is made if there is none; the lake must know it, or none yet, unless it
+    /// is to `rotate`.
+    ///
+    /// # Errors
+    /// No key can be had, or the lake knows another.
+    pub async fn of_lake(
+        lake: &Lake,
+        source: &KeySource,
+        rotate: bool,
+        pseudonymise: bool,
+    ) -> Result<Arc<Self>, ProtectionError> {
+        let folder = lake.uri().to_file_path().ok().filter(|_| lake.uri().scheme() == "file");
+        let keys = source.keys(folder.as_deref())?;
+        let key = &keys.current;
+        let mark = KeyMark { id: key.id().to_owned(), check: key.check_value() };
+        lake.admit_key(&mark, rotate).await?;
+        Ok(Arc::new(Self::new(key, pseudonymise)))
+    }
+
     /// Fingerprints, and pseudonyms if wanted, under this key.
     pub fn new(key: &Key, pseudonymise: bool) -> Self {
         Self { redactor: Redactor::new(key.clone()), pseudonyms: pseudonymise.then(|| Pseudonyms::new(key.clone())) }
