@@ -1,5 +1,18 @@
 //! The command line: one file per command, joined here.
 
+/// Data on standard output. Unlike the one of the standard library it does not panic when the reader has seen enough.
+macro_rules! print {
+    ($($part:tt)*) => { $crate::cli::standard::output(format_args!($($part)*)) };
+}
+/// The same, and a new line.
+macro_rules! println {
+    ($($part:tt)*) => { $crate::cli::standard::output(format_args!("{}\n", format_args!($($part)*))) };
+}
+/// Words on standard error, likewise.
+macro_rules! eprintln {
+    ($($part:tt)*) => { $crate::cli::standard::message(format_args!("{}\n", format_args!($($part)*))) };
+}
+
 mod backtest;
 mod cases;
 mod decode;
@@ -7,27 +20,32 @@ mod demo;
 mod detect;
 mod detector_docs;
 mod detectors;
+mod examples;
 mod explain;
 mod findings;
 mod fingerprint;
 mod generate;
+mod hint;
 mod ingest;
 mod key;
 mod maintain;
+mod manual;
 mod mapping;
 mod policy;
 mod progress;
 mod query;
 mod repeat;
 mod scaffold;
+mod standard;
 mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::builder::PossibleValue;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use crate::telemetry;
+use crate::telemetry::{self, LogFormat, Logging};
 
 /// Audit trail and anomaly detector for the life of tokens after login.
 #[derive(Parser)]
@@ -63,6 +81,12 @@ pub struct Global {
     /// Say more; twice: everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// What is logged, by module, such as info,tokentrail::ingest=debug; it overrides -q and -v
+    #[arg(long, global = true, env = "RUST_LOG", value_name = "LEVELS", hide_env_values = true)]
+    pub log: Option<String>,
+    /// How log lines on standard error are written
+    #[arg(long, global = true, env = "TOKENTRAIL_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
 }
 
 /// How data is printed on standard output.
@@ -105,6 +129,28 @@ enum Command {
     Maintain(maintain::Args),
     /// Make a synthetic company's events, with planted violations
     Generate(generate::Args),
+    /// Print what a shell needs to complete our arguments
+    Completions(manual::CompletionsArgs),
+    /// Write the pages of the manual
+    Man(manual::ManArgs),
+}
+
+impl ValueEnum for LogFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Text, Self::Json]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Text => PossibleValue::new("text").help("For people"),
+            Self::Json => PossibleValue::new("json").help("One object a line: at, level, module, message, and values"),
+        })
+    }
+}
+
+/// The arguments, with examples in the help of each command.
+fn command() -> clap::Command {
+    examples::taught(Cli::command())
 }
 
 /// Runs the command named by the process's arguments.
@@ -112,8 +158,11 @@ enum Command {
 /// # Errors
 /// Whatever the command could not do, as a chain from what was tried to why it failed.
 pub fn main() -> anyhow::Result<ExitCode> {
-    let Cli { global, command } = Cli::parse();
-    telemetry::start(global.verbose, global.quiet);
+    let matches = self::command().get_matches();
+    let Cli { global, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Global { log_format: format, verbose, quiet, .. } = global;
+    let levels = global.log.as_deref().filter(|levels| !levels.is_empty());
+    telemetry::start(Logging { format, levels, verbose, quiet }).map_err(anyhow::Error::msg)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().max_blocking_threads(workers()).build()?;
     let result = runtime.block_on(async {
@@ -130,11 +179,30 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Status(args) => status::run(args, &global).await,
             Command::Maintain(args) => maintain::run(args, &global).await,
             Command::Generate(args) => generate::run(args, &global),
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
         }
     });
     // A reader of standard input may still be waiting for a line that never comes.
     runtime.shutdown_background();
-    result
+    Ok(result.unwrap_or_else(|error| {
+        report(&error, format);
+        ExitCode::from(2)
+    }))
+}
+
+/// Says what went wrong, and what to do about it if that is known.
+fn report(error: &anyhow::Error, format: LogFormat) {
+    let hint = hint::of(error);
+    match format {
+        LogFormat::Json => tracing::error!(hint, "{error:#}"),
+        LogFormat::Text => {
+            eprintln!("error: {error:#}");
+            if let Some(hint) = hint {
+                eprintln!("hint: {hint}");
+            }
+        }
+    }
 }
 
 /// How many threads decode, write and wait for disks: a few more than cores. Each keeps the memory it once needed.

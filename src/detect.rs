@@ -24,6 +24,7 @@ pub mod shelf;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use catalog::{Catalog, Detector};
 use cut::Cut;
@@ -59,6 +60,8 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Outcome {
     pub detector: String,
+    /// Time spent on its own questions; those that wait for each other overlap.
+    pub took: Duration,
     /// Its rows, or why there are none.
     pub verdicts: Result<Vec<Verdict>, String>,
 }

@@ -9,9 +9,10 @@ mod decoding;
 pub mod key;
 pub mod protection;
 mod recent;
+pub mod rejections;
 pub mod replay;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,11 +28,12 @@ use crate::decode::Format;
 use crate::decode::mapping::Mapping;
 use crate::lake::{Appended, Lake, LakeError, maintenance};
 use crate::source::kafka::Positions;
-use crate::source::{Polled, Source, SourceError, SourceId, Starts};
+use crate::source::{Lags, Polled, Source, SourceError, SourceId, Starts};
 use buffer::{Batch, Buffer};
 use decoding::{DecodeError, Decoded, Decoding};
 use protection::Protection;
 use recent::Recent;
+use rejections::Reason;
 
 /// How to ingest.
 #[derive(Clone, Debug)]
@@ -51,6 +53,27 @@ pub struct Options {
     pub age_max: Duration,
     /// Maintenance runs beside the appends after this many commits; 0: never.
     pub maintain_every: u64,
+    /// Who is told of each commit.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// One commit, for whoever counts.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// What was in it; `committed_version` is its version, `seconds` the time from the choice of rows to the version.
+    pub summary: Summary,
+    /// Rejected rows by why.
+    pub rejected: BTreeMap<Reason, u64>,
+    /// When the record was received that waited longest, microseconds UTC; of Kafka: its time there.
+    pub oldest_received_at: Option<i64>,
+}
+
+/// Is told what an ingest does, such as the metrics of a service. It must be quick: writers wait for it.
+pub trait Observer: std::fmt::Debug + Send + Sync {
+    /// The lake has taken a batch.
+    fn committed(&self, commit: &Committed);
+    /// A run reads a source that keeps this up to date.
+    fn follows(&self, lags: Arc<Lags>);
 }
 
 impl Default for Options {
@@ -64,6 +87,7 @@ impl Default for Options {
             bytes_max: 64 << 20,
             age_max: Duration::from_secs(2),
             maintain_every: 64,
+            observer: None,
         }
     }
 }
@@ -103,6 +127,10 @@ pub struct Summary {
 pub struct Progress {
     pub summary: Summary,
     pub lag: Option<u64>,
+    /// Chunks that were read and are not yet rows of the batch.
+    pub decoding: usize,
+    /// Rows of the batch.
+    pub buffered: usize,
 }
 
 /// Why ingesting ended early. What was committed stays; the rest is read again next time.
@@ -147,6 +175,9 @@ pub async fn run(
     progress: &watch::Sender<Progress>,
 ) -> Result<Summary, IngestError> {
     let mut run = Run::new(lake.clone(), options.clone()).await?;
+    if let (Some(observer), Some(lags)) = (&options.observer, source.lags()) {
+        observer.follows(lags);
+    }
     let mut steps: Steps = FuturesOrdered::new();
     let lanes = std::thread::available_parallelism().map_or(2, usize::from) + 1;
     let (mut reading, mut stopping) = (true, *stop.borrow());
@@ -178,7 +209,8 @@ pub async fn run(
             // What the lake refuses is read again, even if the source had come to its end.
             reading |= run.flush(source).await?;
         }
-        progress.send_replace(Progress { summary: run.summary(), lag: source.lag() });
+        let (decoding, buffered) = (steps.len(), run.buffer.rows());
+        progress.send_replace(Progress { summary: run.summary(), lag: source.lag(), decoding, buffered });
         if at_end {
             let refused = run.flush(source).await? | run.wait(source).await?;
             if stopping || !refused {
@@ -189,7 +221,7 @@ pub async fn run(
     }
     run.finish().await?;
     let summary = run.summary();
-    progress.send_replace(Progress { summary, lag: source.lag() });
+    progress.send_replace(Progress { summary, lag: source.lag(), ..Progress::default() });
     Ok(summary)
 }
 
@@ -252,8 +284,8 @@ impl Run {
     async fn flush(&mut self, source: &mut dyn Source) -> Result<bool, IngestError> {
         let refused = self.wait(source).await?;
         if let Some(batch) = self.buffer.take() {
-            let (lake, recent) = (self.lake.clone(), self.recent.clone());
-            self.writing = Some(tokio::spawn(async move { store(&lake, batch, &recent).await }));
+            let (lake, recent, observer) = (self.lake.clone(), self.recent.clone(), self.options.observer.clone());
+            self.writing = Some(tokio::spawn(async move { store(&lake, batch, &recent, observer.as_deref()).await }));
         }
         Ok(refused)
     }
@@ -310,7 +342,13 @@ impl Run {
 }
 
 /// Commits a batch. Streams that the lake refuses leave it, and the rest is tried again.
-async fn store(lake: &Lake, mut batch: Batch, recent: &Mutex<Recent>) -> Result<Flushed, LakeError> {
+async fn store(
+    lake: &Lake,
+    mut batch: Batch,
+    recent: &Mutex<Recent>,
+    observer: Option<&dyn Observer>,
+) -> Result<Flushed, LakeError> {
+    let started = Instant::now();
     let mut recent = recent.lock().await;
     let mut refused = HashSet::new();
     loop {
@@ -318,7 +356,12 @@ async fn store(lake: &Lake, mut batch: Batch, recent: &Mutex<Recent>) -> Result<
         match lake.append(chosen.batches, &chosen.keep, &chosen.reached()).await? {
             Appended::Committed(version) => {
                 recent.extend(chosen.identities());
-                let summary = Summary { committed_version: version, ..chosen.summary };
+                let seconds = started.elapsed().as_secs_f64();
+                let summary = Summary { committed_version: version, seconds, ..chosen.summary };
+                if let Some(observer) = observer {
+                    let (rejected, oldest_received_at) = (chosen.rejected(), chosen.oldest_received_at());
+                    observer.committed(&Committed { summary, rejected, oldest_received_at });
+                }
                 return Ok(Flushed { summary, stored: batch.positions(), refused });
             }
             Appended::Refused(app_ids) => refused.extend(batch.remove(&app_ids)),

@@ -1,5 +1,6 @@
 //! Arguments, telemetry, one command, the error chain, exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -16,7 +17,8 @@ fn main() -> ExitCode {
     match tokentrail::cli::main() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Nobody may be left to read it.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::from(2)
         }
     }

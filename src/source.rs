@@ -8,7 +8,7 @@ pub mod kafka;
 pub mod memory;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -140,6 +140,23 @@ pub enum SourceError {
     Kafka(String),
 }
 
+/// How many records wait in each stream, as a source last saw it; shared with whoever shows it.
+#[derive(Debug, Default)]
+pub struct Lags(Mutex<BTreeMap<Arc<SourceId>, u64>>);
+
+impl Lags {
+    /// Takes the place of what was known: streams that are others' now are no longer there.
+    pub fn set(&self, lags: BTreeMap<Arc<SourceId>, u64>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lags;
+    }
+
+    /// What is known.
+    pub fn get(&self) -> BTreeMap<Arc<SourceId>, u64> {
+        // A lock whose holder panicked still guards plain values.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A place records come from.
 #[async_trait]
 pub trait Source: Send {
@@ -154,6 +171,11 @@ pub trait Source: Send {
 
     /// How many records are known to wait, if the source can tell.
     fn lag(&self) -> Option<u64> {
+        None
+    }
+
+    /// The same stream by stream, kept up to date while it reads.
+    fn lags(&self) -> Option<Arc<Lags>> {
         None
     }
 }

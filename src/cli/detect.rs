@@ -66,7 +66,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     match detect(&args, global).await {
         Ok(code) => Ok(code),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            super::report(&error, global.log_format);
             Ok(ExitCode::from(2))
         }
     }

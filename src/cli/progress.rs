@@ -49,7 +49,7 @@ async fn log(mut progress: watch::Receiver<Progress>) {
 }
 
 fn line(progress: &Progress) -> String {
-    let Progress { summary, lag } = progress;
+    let Progress { summary, lag, .. } = progress;
     let rate = summary.records as f64 / summary.seconds.max(0.001);
     let lag = lag.map(|lag| format!(", {} behind", HumanCount(lag))).unwrap_or_default();
     format!(

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
 use datafusion::arrow::compute::cast;
@@ -53,7 +54,9 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
     }
     let mut standing: Vec<Standing> = Vec::with_capacity(detectors.len());
     let mut nominations = Vec::new();
-    for (place, answer) in side_by_side(asked, at_once).await.into_iter().enumerate() {
+    let mut took = vec![Duration::ZERO; detectors.len()];
+    for (place, (answer, time)) in side_by_side(asked, at_once).await.into_iter().enumerate() {
+        took[place] += time;
         standing.push(match answer {
             Ok(Ok(First::Nominated(nominated))) => {
                 nominations.push((place, nominated, detectors[place].header.scope));
@@ -89,31 +92,43 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
             }
         }
         watch.lap("sessions");
-        for (place, found) in places_of_work.into_iter().zip(side_by_side(work, at_once).await) {
+        for (place, (found, time)) in places_of_work.into_iter().zip(side_by_side(work, at_once).await) {
+            took[place] += time;
             add(&mut standing[place], found.and_then(|found| found));
         }
         watch.lap("judged");
     }
-    let outcomes = detectors.iter().zip(standing).map(|(detector, standing)| Outcome {
+    let outcomes = detectors.iter().zip(standing).zip(took).map(|((detector, standing), took)| Outcome {
         detector: detector.id.clone(),
+        took,
         verdicts: standing.and_then(|all| in_order(all).map_err(|e| format!("{}: {e}", detector.file))),
     });
     outcomes.collect()
 }
 
-/// Runs work side by side, some of it at once; the answers are in the order of the work. A panic is an error.
-async fn side_by_side<T: Send + 'static>(work: Vec<BoxFuture<'static, T>>, at_once: usize) -> Vec<Result<T, String>> {
-    let mut answers: Vec<Result<T, String>> = Vec::with_capacity(work.len());
+/// Runs work side by side, some of it at once; the answers, with how long each took, are in the order of the work. A
+/// panic is an error.
+async fn side_by_side<T: Send + 'static>(
+    work: Vec<BoxFuture<'static, T>>,
+    at_once: usize,
+) -> Vec<(Result<T, String>, Duration)> {
+    let mut answers = Vec::with_capacity(work.len());
     let mut waiting = work.into_iter();
     let mut running = VecDeque::new();
     loop {
         while running.len() < at_once
             && let Some(next) = waiting.next()
         {
-            running.push_back(tokio::spawn(next));
+            running.push_back(tokio::spawn(async move {
+                let started = Instant::now();
+                (next.await, started.elapsed())
+            }));
         }
         let Some(first) = running.pop_front() else { return answers };
-        answers.push(first.await.map_err(|e| format!("a detector broke off: {e}")));
+        answers.push(match first.await {
+            Ok((answer, took)) => (Ok(answer), took),
+            Err(error) => (Err(format!("a detector broke off: {error}")), Duration::ZERO),
+        });
     }
 }
 

@@ -5,9 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::{Array as _, AsArray as _};
+use arrow::datatypes::TimestampMicrosecondType;
+
 use super::Summary;
 use super::decoding::Decoded;
 use super::recent::{Identities, Recent};
+use super::rejections::Reason;
 use crate::event::Class;
 use crate::event::encoder::{Identity, Rows};
 use crate::lake::{Advance, Reached};
@@ -98,6 +102,11 @@ impl Buffer {
         self.batch.chunks.push(decoded.rows);
     }
 
+    /// Rows that wait.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     pub fn is_full(&self, rows_max: usize, bytes_max: usize) -> bool {
         self.rows >= rows_max || self.bytes >= bytes_max
     }
@@ -137,6 +146,32 @@ impl Chosen<'_> {
             .iter()
             .zip(&self.keep)
             .flat_map(|(rows, keep)| keep.iter().filter_map(|row| rows.identities[*row as usize]))
+    }
+
+    /// Rejected rows by why.
+    pub fn rejected(&self) -> BTreeMap<Reason, u64> {
+        let mut counts = BTreeMap::new();
+        if self.summary.rejected == 0 {
+            return counts;
+        }
+        for (rows, keep) in self.batches.iter().zip(&self.keep) {
+            let reasons = rows.batch.column_by_name("reject_reason").and_then(|c| c.as_string_view_opt());
+            let Some(reasons) = reasons else { continue };
+            for row in keep.iter().map(|row| *row as usize).filter(|row| reasons.is_valid(*row)) {
+                *counts.entry(Reason::of(reasons.value(row))).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// When the record was received that waited longest, microseconds UTC.
+    pub fn oldest_received_at(&self) -> Option<i64> {
+        let oldest = self.batches.iter().zip(&self.keep).filter_map(|(rows, keep)| {
+            let received = rows.batch.column_by_name("received_at")?;
+            let received = received.as_primitive_opt::<TimestampMicrosecondType>()?;
+            keep.iter().map(|row| received.value(*row as usize)).min()
+        });
+        oldest.min()
     }
 }
 

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Polled, Source, SourceError, SourceId};
+use super::{Lags, Polled, Source, SourceError, SourceId};
 pub use consumer::Positions;
 use poll::Command;
 
@@ -68,6 +68,7 @@ pub struct KafkaSource {
     /// Closing it ends the thread.
     commands: Option<std::sync::mpsc::Sender<Command>>,
     lag: Arc<AtomicI64>,
+    lags: Arc<Lags>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -82,7 +83,8 @@ impl KafkaSource {
         let (commands, inbox) = std::sync::mpsc::channel();
         let lag = Arc::new(AtomicI64::new(-1));
         let (ready, started) = tokio::sync::oneshot::channel();
-        let thread_lag = lag.clone();
+        let lags = Arc::new(Lags::default());
+        let seen = poll::Seen { lag: lag.clone(), lags: lags.clone() };
         let thread = std::thread::spawn(move || {
             let consumer = match consumer::connect(&options, positions) {
                 Ok(consumer) => consumer,
@@ -92,10 +94,10 @@ impl KafkaSource {
                 }
             };
             let _ = ready.send(Ok(()));
-            poll::run(consumer, &options, &sender, &inbox, &thread_lag);
+            poll::run(consumer, &options, &sender, &inbox, &seen);
         });
         started.await.map_err(|_| SourceError::Kafka("the consumer's thread ended while connecting".into()))??;
-        Ok(Self { polled, commands: Some(commands), lag, thread: Some(thread) })
+        Ok(Self { polled, commands: Some(commands), lag, lags, thread: Some(thread) })
     }
 }
 
@@ -122,6 +124,10 @@ impl Source for KafkaSource {
 
     fn lag(&self) -> Option<u64> {
         u64::try_from(self.lag.load(Ordering::Relaxed)).ok()
+    }
+
+    fn lags(&self) -> Option<Arc<Lags>> {
+        Some(self.lags.clone())
     }
 }
 

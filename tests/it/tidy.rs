@@ -23,7 +23,10 @@ const LAYERS: [&[&str]; 8] = [
 const STRANGERS: [usize; 2] = [3, 4];
 
 /// Vendor crates, and the modules (with those below them) that may name them.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 17] = [
+    ("prometheus_client", &["serve"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("rdkafka", &["source/kafka", "alert"]),
     ("deltalake", &["lake"]),
     ("datafusion", &["lake", "query", "detect"]),

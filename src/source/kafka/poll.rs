@@ -15,7 +15,7 @@ use tokio::sync::mpsc::Sender;
 use super::KafkaOptions;
 use super::consumer::{ANSWER, Connected, Context, Ends, Positions, lock};
 use crate::clock;
-use crate::source::{CHUNK_BYTES, Chunk, Polled, SourceError, SourceId};
+use crate::source::{CHUNK_BYTES, Chunk, Lags, Polled, SourceError, SourceId};
 
 /// What the loop asks of this thread.
 pub enum Command {
@@ -33,6 +33,13 @@ const CHUNK_RECORDS_MAX: usize = 8192;
 const LOOK_EVERY: usize = 64;
 /// With `--once`, how long to wait for members that hold the rest of the topic and do not get on.
 const OTHERS: Duration = Duration::from_secs(90);
+
+/// Where the thread leaves how far behind it is.
+pub struct Seen {
+    /// In all; -1 while it is not known.
+    pub lag: Arc<AtomicI64>,
+    pub lags: Arc<Lags>,
+}
 
 type Outbox = Sender<Result<Polled, SourceError>>;
 
@@ -55,7 +62,7 @@ struct Poller<'a> {
 }
 
 /// Polls until the receiver is gone, an error ends it, or (`once`) everything was read.
-pub fn run(connected: Connected, options: &KafkaOptions, outbox: &Outbox, inbox: &Receiver<Command>, lag: &AtomicI64) {
+pub fn run(connected: Connected, options: &KafkaOptions, outbox: &Outbox, inbox: &Receiver<Command>, seen: &Seen) {
     let Connected { consumer, ends, positions } = connected;
     let mut poller = Poller {
         consumer: &consumer,
@@ -66,7 +73,7 @@ pub fn run(connected: Connected, options: &KafkaOptions, outbox: &Outbox, inbox:
         chunk: Chunk::default(),
         chunk_since: Instant::now(),
     };
-    let Err(error) = poller.run(options.once.then_some(&ends), &positions, inbox, lag);
+    let Err(error) = poller.run(options.once.then_some(&ends), &positions, inbox, seen);
     if let Some(error) = error {
         let _ = outbox.blocking_send(Err(error)); // nobody listens any more
     }
@@ -81,7 +88,7 @@ impl Poller<'_> {
         ends: Option<&Ends>,
         positions: &Positions,
         inbox: &Receiver<Command>,
-        lag: &AtomicI64,
+        seen: &Seen,
     ) -> Step<std::convert::Infallible> {
         let (mut joined, mut ended) = (false, false);
         let (mut looked_at_lag, mut looked_at_others) = (Instant::now(), Instant::now());
@@ -112,7 +119,7 @@ impl Poller<'_> {
                 self.flush()?;
             }
             if looked_at_lag.elapsed() > Duration::from_secs(5) {
-                lag.store(self.lag(), Ordering::Relaxed);
+                self.look_at_lag(seen);
                 looked_at_lag = Instant::now();
             }
             if let Some(ends) = ends.filter(|ends| joined && !ended && self.has_reached(ends))
@@ -246,13 +253,20 @@ impl Poller<'_> {
         })
     }
 
-    fn lag(&self) -> i64 {
+    fn look_at_lag(&self, seen: &Seen) {
         let behind = |reading: &Reading| {
             let Reading { id, next } = reading;
             let (low, high) = self.consumer.fetch_watermarks(&id.topic, id.partition, Duration::from_secs(1)).ok()?;
-            Some((high - next.unwrap_or(low)).max(0))
+            Some((id.clone(), u64::try_from(high - next.unwrap_or(low)).unwrap_or(0)))
         };
-        self.readings.iter().map(behind).sum::<Option<i64>>().unwrap_or(-1)
+        let lags: Option<BTreeMap<Arc<SourceId>, u64>> = self.readings.iter().map(behind).collect();
+        // A broker that does not answer leaves the last known numbers by stream: an alert on them goes on.
+        let total = lags.map_or(-1, |lags| {
+            let total = lags.values().sum::<u64>();
+            seen.lags.set(lags);
+            i64::try_from(total).unwrap_or(i64::MAX)
+        });
+        seen.lag.store(total, Ordering::Relaxed);
     }
 }
 
