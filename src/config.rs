@@ -4,15 +4,21 @@
 //! twelve of them. Paths in the file are seen from the file's own folder, so that it means the same wherever the service
 //! is started.
 
+pub mod check;
 mod mend;
 mod parts;
+mod settings;
 
 use std::path::{Path, PathBuf};
 
-pub use parts::{Detect, Ingest, Kafka, LakeConfig, Maintain, Part, Service, SourceConfig};
+pub use parts::{Detect, Ingest, Kafka, LakeConfig, Maintain, Part, Service, SourceConfig, Telemetry};
+pub use settings::{Reading, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Mistake, Mistakes};
+
+/// A configuration to begin with: every setting as it is if nothing is said, and what it means.
+pub const EXAMPLE: &str = include_str!("config/example.toml");
 
 /// Largest file that is read, in bytes.
 const CONFIG_BYTES_MAX: usize = 1 << 20;
@@ -25,6 +31,7 @@ pub struct Config {
     pub ingest: Ingest,
     pub detect: Detect,
     pub maintain: Maintain,
+    pub telemetry: Telemetry,
     pub serve: Service,
 }
 
@@ -79,6 +86,16 @@ impl Config {
         }
     }
 
+    /// Parts that are on.
+    pub fn parts(&self) -> impl Iterator<Item = Part> {
+        let on = [
+            (Part::Ingest, self.ingest.on),
+            (Part::Detect, self.detect.on),
+            (Part::Maintain, self.maintain.on),
+        ];
+        on.into_iter().filter(|(_, on)| *on).map(|(part, _)| part)
+    }
+
     /// What is well written and cannot be done.
     fn contradictions(&self, text: &str) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
@@ -124,6 +141,18 @@ impl Config {
         if !self.lake.uri.contains("://") {
             self.lake.uri = folder.join(&self.lake.uri).display().to_string();
         }
+    }
+
+    /// The same without what nobody should read over somebody's shoulder.
+    pub fn without_secrets(mut self) -> Self {
+        for kafka in self.ingest.source.iter_mut().filter_map(|source| source.kafka.as_mut()) {
+            for (name, value) in &mut kafka.properties {
+                if ["password", "secret", "jaas", "token", "key.pem"].iter().any(|word| name.contains(word)) {
+                    *value = "(left out)".to_owned();
+                }
+            }
+        }
+        self
     }
 
     /// Files and folders whose change is a change of the configuration, itself left out.

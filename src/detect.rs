@@ -18,6 +18,7 @@ mod kept;
 pub mod lifecycle;
 pub mod log;
 pub mod policy_views;
+pub mod reads;
 pub mod runs;
 pub mod settled;
 pub mod shelf;

@@ -18,8 +18,6 @@ pub mod config;
 pub mod serve;
 pub mod telemetry;
 
-pub mod serve;
-
 pub mod detect;
 pub mod generate;
 pub mod ingest;

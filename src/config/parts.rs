@@ -157,6 +157,21 @@ impl Default for Maintain {
     }
 }
 
+/// `[telemetry]`: the pages that say how the service is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    pub on: bool,
+    /// HOST:PORT of /healthz, /readyz and /metrics; port 0 takes a free one. Whoever reaches it can read it.
+    pub listen: String,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { on: true, listen: "127.0.0.1:9464".to_owned() }
+    }
+}
+
 /// `[serve]`: the process itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

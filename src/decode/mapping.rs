@@ -25,7 +25,9 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::io::Read as _;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::envelope::RECORDS_MAX;

@@ -11,6 +11,9 @@ use crate::csv::Header;
 use crate::decode::secrets::Redactor;
 use crate::decode::secrets::key::{KEY_BYTES, Key};
 use crate::decode::secrets::pseudonyms::Pseudonyms;
+use crate::ingest::key::{KeyFileError, KeySource};
+use crate::lake::keys::KeyMark;
+use crate::lake::{Lake, LakeError};
 use crate::source::{Body, Chunk};
 
 /// Takes secrets and names out of records.
