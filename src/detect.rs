@@ -17,6 +17,7 @@ mod judge;
 mod kept;
 pub mod lifecycle;
 pub mod log;
+pub mod news;
 pub mod policy_views;
 pub mod reads;
 pub mod runs;

@@ -18,6 +18,8 @@ pub mod config;
 pub mod serve;
 pub mod telemetry;
 
+pub mod alert;
+
 pub mod detect;
 pub mod generate;
 pub mod ingest;

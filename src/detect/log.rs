@@ -33,7 +33,7 @@ pub(super) fn number(name: &str) -> Field {
     Field::new(name, DataType::Int64, true)
 }
 
-static FINDINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
+pub(super) static FINDINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
         text("finding_id"),
         text("detector"),
@@ -266,7 +266,7 @@ fn changes(run: &Run, transitions: &[Transition], sequence: i64) -> Result<Recor
 }
 
 /// Rows of the log as findings.
-fn read(batch: &RecordBatch) -> Result<Vec<Finding>, QueryError> {
+pub(super) fn read(batch: &RecordBatch) -> Result<Vec<Finding>, QueryError> {
     let bad = |what: &str| QueryError::from(LakeError::Log("findings".to_owned(), what.to_owned()));
     let column = |name: &str| batch.column_by_name(name).ok_or_else(|| bad(name));
     let texts = |name: &str| column(name)?.as_string_view_opt().ok_or_else(|| bad(name));
