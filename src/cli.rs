@@ -8,6 +8,7 @@ mod detect;
 mod detector_docs;
 mod detectors;
 mod explain;
+mod export;
 mod findings;
 mod fingerprint;
 mod generate;
@@ -21,6 +22,7 @@ mod query;
 mod repeat;
 mod scaffold;
 mod status;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,6 +99,10 @@ enum Command {
     Detectors(detectors::Args),
     /// What the policy says, whom it concerns, and what another one would change
     Policy(policy::Args),
+    /// Write evidence of a period for an auditor: a pack that can be checked offline
+    Export(export::Args),
+    /// Check a pack of evidence: hashes, rows, figures and results, worked out again
+    Verify(verify::Args),
     /// What stands for a secret in the lake, read from standard input: to look for a token that leaked
     Fingerprint(fingerprint::Args),
     /// How far each source was read, and what the lake holds
@@ -126,6 +132,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Findings(args) => findings::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await,
+            Command::Export(args) => export::run(args, &global).await,
+            Command::Verify(args) => verify::run(args, &global).await,
             Command::Fingerprint(args) => fingerprint::run(&args, &global),
             Command::Status(args) => status::run(args, &global).await,
             Command::Maintain(args) => maintain::run(args, &global).await,

@@ -57,7 +57,10 @@ pub struct Assessment {
     pub exceptions: Vec<Exception>,
     /// What was wrong at some time of the period, and how long that lasted: by detector, then as in its rows.
     pub remediation: Vec<Remedy>,
-    /// Stretches of the period, oldest first: weeks, or months of a long one.
+    /// How long a remedy may take by severity, in seconds; only severities of which somebody said so.
+    #[serde(default)]
+    pub targets: BTreeMap<String, i64>,
+    /// Stretches of the period, oldest first: weeks, or 30 days each of a long one.
     pub trend: Vec<Bucket>,
     /// What this data cannot show, a sentence each.
     pub limits: Vec<String>,
@@ -362,7 +365,10 @@ pub struct Coverage {
     pub feeds: Vec<Feed>,
     /// Stretches of the period in which a source was silent though it should not have been.
     pub gaps: Vec<Gap>,
-    /// Records that could not be read, of the period by time of arrival.
+    /// Control totals of all events of the period, by source, day (UTC) and action, sorted.
+    #[serde(default)]
+    pub totals: Vec<Total>,
+    /// Records of the lake that could not be read. When they happened nobody knows.
     pub rejected: u64,
     /// What makes results inconclusive; a sentence each. Empty: coverage is complete.
     pub problems: Vec<String>,

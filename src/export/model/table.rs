@@ -1,6 +1,9 @@
 //! Rows of text in one buffer: hundreds of thousands of findings cost what their letters cost, not an allocation a cell.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::event::hex;
 
 /// What became of a column's values.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +84,20 @@ impl Table {
     /// The cell of a row under the column called `name`; empty if there is none.
     pub fn named(&self, row: usize, name: &str) -> &str {
         self.column(name).map_or("", |column| self.cell(row, column))
+    }
+
+    /// SHA-256 in hexadecimal over the names of the columns and the rows in their order. Lengths stand before texts, so that
+    /// no two tables have the same.
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut take = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        };
+        take(&self.columns.len().to_string());
+        self.columns.iter().for_each(|column| take(&column.name));
+        (0..self.len()).flat_map(|row| self.row(row)).for_each(take);
+        hex(&hash.finalize())
     }
 
     /// The same rows in canonical order: by their cells, column after column, as bytes.
