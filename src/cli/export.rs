@@ -87,8 +87,18 @@ impl PseudonymKey {
         };
         let source = KeySource { text: None, file: Some(file) };
         let folder = lake.uri().to_file_path().ok().filter(|_| lake.uri().scheme() == "file");
-        let keys = if make { Some(source.keys(folder.as_deref())?) } else { source.known()? };
-        Ok(keys.map(|keys| keys.current))
+        if !make {
+            return Ok(source.known()?.map(|keys| keys.current));
+        }
+        let (keys, made_in) = source.read_or_made(folder.as_deref())?;
+        if let Some(path) = made_in {
+            tracing::info!(
+                file = %path.display(),
+                key = keys.current.id(),
+                "names in packs are pseudonyms of this key: keep the file, and keep it apart from the packs"
+            );
+        }
+        Ok(Some(keys.current))
     }
 }
 

@@ -84,8 +84,7 @@ pub async fn assess(lake: &Lake, terms: &Terms<'_>, request: &Request) -> Result
     let as_of = (ids.as_slice(), period.as_of.0);
     let ran = detect::seen(lake, &ground.state, terms.policy, terms.catalog, as_of, reach).await?;
     let (gaps, gaps_failed) = gaps(&ran, period);
-    let read =
-        coverage::Read { period, tests: &tests, gaps, read_at: ground.cut.at, gaps_failed };
+    let read = coverage::Read { period, tests: &tests, gaps, read_at: ground.cut.at, gaps_failed };
     let mut it = Assessment {
         tool: describe::tool(),
         framework: describe::framework(terms),
@@ -243,7 +242,9 @@ fn exception(exception: &policy::Exception, period: Period) -> Exception {
 fn targets(terms: &Terms<'_>) -> Result<BTreeMap<String, i64>, ExportError> {
     let read = |(severity, text): (&String, &String)| {
         if crate::finding::Severity::parse(severity).is_none() {
-            return Err(ExportError::Terms(format!("[targets]: {severity:?} is no severity; low, medium, high, critical are")));
+            return Err(ExportError::Terms(format!(
+                "[targets]: {severity:?} is no severity; low, medium, high, critical are"
+            )));
         }
         let micros = parse_duration(text).map_err(|e| ExportError::Terms(format!("[targets] {severity}: {e}")))?;
         Ok((severity.clone(), micros / crate::event::time::SECOND))
@@ -325,8 +326,7 @@ fn parts(terms: &Terms<'_>, detectors: &[Detector]) -> Result<Vec<Subcategory>, 
             statement,
             reach: part.reach.clone(),
             is_supporting: part.supporting,
-            verdict: decision
-                .map_or_else(|| results::of_links(&part.reach, &links, &result), |decision| describe::decided(decision)),
+            verdict: decision.map_or_else(|| results::of_links(&part.reach, &links, &result), describe::decided),
             links,
         });
     }

@@ -92,7 +92,8 @@ pub async fn take(
         delivery.days = days.get(source.as_str()).map_or(0, |days| days.len() as u64);
     }
     census.known = known(session, period).await?;
-    let rejected = query::collect(session.sql("SELECT COUNT(*) AS n FROM events WHERE class = 'rejected'").await?).await?;
+    let rejected =
+        query::collect(session.sql("SELECT COUNT(*) AS n FROM events WHERE class = 'rejected'").await?).await?;
     census.rejected = output::objects(&rejected.batches).next().map_or(0, |row| number(&row, "n").unsigned_abs());
     Ok(census)
 }

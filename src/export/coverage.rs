@@ -47,10 +47,8 @@ fn lake_problems(census: &Census, read: &Read<'_>) -> Vec<String> {
     let first = census.known.iter().filter(|k| k.class == "token").map(|k| k.first).min();
     match first {
         None => problems.push("the lake has no event of a token up to the end of the period".to_owned()),
-        Some(first) if first > read.period.from.0 + read.tests.begins_within => problems.push(format!(
-            "the lake begins at {}, later than the period; what was before is not there",
-            Moment(first)
-        )),
+        Some(first) if first > read.period.from.0 + read.tests.begins_within => problems
+            .push(format!("the lake begins at {}, later than the period; what was before is not there", Moment(first))),
         Some(_) => {}
     }
     if read.read_at < read.period.to.0 {
@@ -122,7 +120,9 @@ fn gap_sentence(gap: &Gap) -> String {
 }
 
 fn feed_problem(what: &str, last: Option<i64>, fresh: Option<i64>, period: Period) -> Option<String> {
-    let Some(last) = last else { return Some(format!("there are no {what} in the lake: connect a source that sends them")) };
+    let Some(last) = last else {
+        return Some(format!("there are no {what} in the lake: connect a source that sends them"));
+    };
     let age = period.to.0 - last;
     fresh.filter(|fresh| age > *fresh).map(|fresh| {
         format!(
@@ -142,7 +142,13 @@ mod tests {
 
     fn known(source: &str, action: &str, first: i64, last: i64) -> Known {
         let class = if action == "offboard" { "context" } else { "token" };
-        Known { source: source.into(), class: class.into(), action: action.into(), first: first * DAY, last: last * DAY }
+        Known {
+            source: source.into(),
+            class: class.into(),
+            action: action.into(),
+            first: first * DAY,
+            last: last * DAY,
+        }
     }
 
     #[test]

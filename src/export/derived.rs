@@ -9,8 +9,8 @@ use super::evidence::named;
 use super::model::{
     Assessment, Bucket, Detector, Exception, Moment, Outcome, Period, Remedy, RemedyState, Subcategory, Summary, Total,
 };
-use crate::event::time::{self, DAY, SECOND};
 use crate::event::hex;
+use crate::event::time::{self, DAY, SECOND};
 
 /// A trend of more weeks than this is told in stretches of 30 days.
 const WEEKS_MAX: i64 = 26;
@@ -130,9 +130,10 @@ pub fn covered(exceptions: &mut [Exception], detectors: &[Detector]) {
 
 /// SHA-256 over what was tested and what came of it. Neither where the events lay nor when they arrived enters.
 pub fn evidence_sha256(it: &Assessment) -> String {
-    let detectors = it.detectors.iter().map(|d| {
-        json!([d.id, d.sql_sha256, d.rows_sha256, d.population, d.counts, d.verdict.result, d.parameters])
-    });
+    let detectors = it
+        .detectors
+        .iter()
+        .map(|d| json!([d.id, d.sql_sha256, d.rows_sha256, d.population, d.counts, d.verdict.result, d.parameters]));
     let parts = it.subcategories.iter().map(|part| json!([part.id, part.verdict.result, part.links]));
     let sources = it.coverage.sources.iter().map(|s| json!([s.source, s.events, s.first_event_at, s.last_event_at]));
     let sample = it.sample.as_ref().map(|s| json!([s.size, s.seed, s.grants, s.drawn, s.timelines_sha256]));

@@ -7,9 +7,9 @@ pub mod write;
 use serde::Serialize;
 use serde_json::json;
 
+use super::ExportError;
 use super::formats;
 use super::model::{Assessment, Detector, Link, Subcategory};
-use super::ExportError;
 use tables::{csv, parquet, texts};
 
 /// A file of a pack.

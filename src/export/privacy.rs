@@ -139,7 +139,10 @@ mod tests {
         assert_eq!(privacy.cell(How::Show, &json!([1, 2])), "[1,2]");
         let open = Privacy::new(&BTreeMap::from([("brand_new".to_owned(), How::Show)]), None).unwrap();
         let (shown, withheld) = open.columns(["brand_new", "presences", "raw", "other"]);
-        assert_eq!((shown.len(), withheld.into_iter().collect::<Vec<_>>()), (2, vec!["other".to_owned(), "raw".to_owned()]));
+        assert_eq!(
+            (shown.len(), withheld.into_iter().collect::<Vec<_>>()),
+            (2, vec!["other".to_owned(), "raw".to_owned()])
+        );
         assert_eq!(open.cell(How::Person, &json!("ana@example.com")), "ana@example.com");
     }
 }

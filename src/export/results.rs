@@ -6,28 +6,42 @@ use super::model::{Counts, Coverage, Detector, Link, Outcome, Verdict};
 pub fn of_detector(detector: &Detector, coverage: &Coverage) -> Verdict {
     let events = detector.population.events;
     let Counts { found, excepted, open_at_end, uncertain, .. } = detector.counts;
-    let covered = if excepted > 0 { format!("; {} covered by exceptions of the policy", rows(excepted)) } else { String::new() };
+    let covered =
+        if excepted > 0 { format!("; {} covered by exceptions of the policy", rows(excepted)) } else { String::new() };
     let said = |result, reason: String| Verdict { result, reason };
     if detector.kind == "lead" {
         let reason = format!("a lead: {} for people to look at in {events} events; leads never decide", rows(found));
         return said(Outcome::NotTested, reason);
     }
     if found > uncertain {
-        let open = if open_at_end > 0 { format!("{open_at_end} still so at the end") } else { "none still so at the end".to_owned() };
+        let open = if open_at_end > 0 {
+            format!("{open_at_end} still so at the end")
+        } else {
+            "none still so at the end".to_owned()
+        };
         let reason = format!("{} found by this test in {events} events, {open}{covered}", rows(found));
         return said(Outcome::Fail, reason);
     }
     if detector.population.definition.is_empty() {
-        return said(Outcome::NotTested, "no population is declared for this test: say in the framework file of which events it speaks".to_owned());
+        return said(
+            Outcome::NotTested,
+            "no population is declared for this test: say in the framework file of which events it speaks".to_owned(),
+        );
     }
     if events == 0 && found == 0 {
-        return said(Outcome::NotTested, format!("there was nothing to test: no {} in the period", detector.population.what));
+        return said(
+            Outcome::NotTested,
+            format!("there was nothing to test: no {} in the period", detector.population.what),
+        );
     }
     let mut missing: Vec<String> = coverage.problems.clone();
     let feeds = coverage.feeds.iter().filter(|feed| detector.feeds.contains(&feed.feed));
     missing.extend(feeds.filter_map(|feed| feed.problem.clone()));
     if found > 0 {
-        missing.insert(0, format!("{} found, and all of them rest on what a silent source may have kept back", rows(found)));
+        missing.insert(
+            0,
+            format!("{} found, and all of them rest on what a silent source may have kept back", rows(found)),
+        );
     }
     if !missing.is_empty() {
         return said(Outcome::Inconclusive, format!("{}; {events} events were tested{covered}", missing.join("; ")));
@@ -51,7 +65,11 @@ pub fn of_links(reach: &str, links: &[Link], find: &dyn Fn(&str) -> Option<(Outc
         return Verdict { result: Outcome::NotTested, reason: reach.to_owned() };
     }
     if deciding.is_empty() {
-        let reason = "detectors speak to it, and none of them decides: see what they found".to_owned();
+        let ran = links.iter().filter_map(|link| find(&link.detector)).filter(|(result, _)| *result != Outcome::Error);
+        let (count, events) = ran.fold((0, 0), |(count, most), (_, events)| (count + 1, most.max(events)));
+        let tests = if count == 1 { "1 detector".to_owned() } else { format!("{count} detectors") };
+        let reason =
+            format!("supported by running {tests} over {events} events; no result is drawn from what they found");
         return Verdict { result: Outcome::NotTested, reason };
     }
     let with = |wanted: Outcome| deciding.iter().filter(move |(_, result, _)| *result == wanted);
@@ -65,15 +83,22 @@ pub fn of_links(reach: &str, links: &[Link], find: &dyn Fn(&str) -> Option<(Outc
     let events = |wanted: Outcome| with(wanted).map(|(_, _, events)| *events).max().unwrap_or(0);
     let worst = [Fail, Error, Inconclusive].into_iter().find(|result| with(*result).count() > 0);
     let (result, reason) = match worst {
-        Some(Fail) => {
-            (Fail, format!("rows found by {}{}", named(Fail), also(&[Error, Inconclusive, NotTested])))
-        }
+        Some(Fail) => (Fail, format!("rows found by {}{}", named(Fail), also(&[Error, Inconclusive, NotTested]))),
         Some(Error) => (Error, format!("a test broke: {}{}", named(Error), also(&[Inconclusive, NotTested]))),
-        Some(other) => (other, format!("something was missing for {}{}", named(other), also(&[NotTested]))),
+        Some(other) => {
+            (other, format!("what these tests rest on was not all there: {}{}", named(other), also(&[NotTested])))
+        }
         None if with(Pass).count() > 0 => {
             let tests = with(Pass).count();
             let tests = if tests == 1 { "this test".to_owned() } else { format!("these {tests} tests") };
-            (Pass, format!("no exceptions found by {tests} in {} events{}", events(Pass), also(&[NotTested, NotApplicable])))
+            (
+                Pass,
+                format!(
+                    "no exceptions found by {tests} in {} events{}",
+                    events(Pass),
+                    also(&[NotTested, NotApplicable])
+                ),
+            )
         }
         None if with(NotTested).count() > 0 => {
             (NotTested, format!("nothing to test for {}{}", named(NotTested), also(&[NotApplicable])))

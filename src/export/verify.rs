@@ -103,7 +103,8 @@ fn manifest(opened: &mut Opened, report: &mut Report) -> Option<Manifest> {
 
 /// Every file against its entry, and files that have none.
 fn files(opened: &mut Opened, report: &mut Report) {
-    let listed: BTreeMap<&str, &Entry> = report.manifest.files.iter().map(|entry| (entry.name.as_str(), entry)).collect();
+    let listed: BTreeMap<&str, &Entry> =
+        report.manifest.files.iter().map(|entry| (entry.name.as_str(), entry)).collect();
     let there: BTreeSet<String> = opened.names().map(str::to_owned).collect();
     for name in there.iter().filter(|name| !listed.contains_key(name.as_str()) && *name != MANIFEST && *name != RUN) {
         report.problems.push(format!("{name}: it is in the pack and not in the manifest"));
@@ -156,17 +157,18 @@ fn run_block(opened: &mut Opened, report: &mut Report) {
 
 /// What the files say, worked out again.
 fn content(opened: &mut Opened, report: &mut Report) {
-    let read = opened.read(ASSESSMENT).and_then(|bytes| {
-        serde_json::from_slice::<Assessment>(&bytes).map_err(|e| e.to_string())
-    });
+    let read = opened
+        .read(ASSESSMENT)
+        .and_then(|bytes| serde_json::from_slice::<Assessment>(&bytes).map_err(|e| e.to_string()));
     let mut it = match read {
         Ok(it) => it,
         Err(why) => return report.problems.push(format!("{ASSESSMENT}: {why}")),
     };
-    report.framework = match opened.read(FRAMEWORK).and_then(|bytes| String::from_utf8(bytes).map_err(|e| e.to_string())) {
-        Ok(text) => text,
-        Err(why) => return report.problems.push(format!("{FRAMEWORK}: {why}")),
-    };
+    report.framework =
+        match opened.read(FRAMEWORK).and_then(|bytes| String::from_utf8(bytes).map_err(|e| e.to_string())) {
+            Ok(text) => text,
+            Err(why) => return report.problems.push(format!("{FRAMEWORK}: {why}")),
+        };
     if let Err(why) = attach(opened, &mut it) {
         return report.problems.push(why);
     }
@@ -225,7 +227,8 @@ fn compare(opened: &mut Opened, report: &mut Report, it: &Assessment) {
     let mut made = BTreeSet::new();
     let mut wrong = Vec::new();
     let framework = report.framework.clone();
-    let entries: BTreeMap<&str, &Entry> = report.manifest.files.iter().map(|entry| (entry.name.as_str(), entry)).collect();
+    let entries: BTreeMap<&str, &Entry> =
+        report.manifest.files.iter().map(|entry| (entry.name.as_str(), entry)).collect();
     let each = pack::each(it, &framework, &mut |file| {
         match opened.read(&file.name) {
             Ok(bytes) if bytes == file.bytes => {}

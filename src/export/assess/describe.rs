@@ -59,7 +59,8 @@ pub(super) fn parameters(policy: &Policy, detector: &Source, period: Period) -> 
     let mut all = BTreeMap::from([("as_of".to_owned(), period.as_of.to_string())]);
     for key in Policy::KEYS.iter().filter(|key| key.detectors.contains(&detector.id.as_str())) {
         all.insert(key.name.to_owned(), policy.default_value(key).to_string());
-        let rules = policy.rules().iter().filter_map(|rule| Some(format!("{}: {}", rule.label(), rule.value(key.name)?)));
+        let rules =
+            policy.rules().iter().filter_map(|rule| Some(format!("{}: {}", rule.label(), rule.value(key.name)?)));
         let rules: Vec<String> = rules.collect();
         if !rules.is_empty() {
             all.insert(format!("{} by rule", key.name), rules.join("; "));
@@ -77,7 +78,8 @@ pub(super) fn scope(it: &Assessment, terms: &Terms<'_>) -> Scope {
              with, in whole or in part.",
             it.framework.title, it.framework.version
         ),
-        "Results are of the detectors at the last moment of the period; rows are what held at some time of it.".to_owned(),
+        "Results are of the detectors at the last moment of the period; rows are what held at some time of it."
+            .to_owned(),
         "Exceptions of the policy are shown with the rows they cover, and who answers for them.".to_owned(),
     ];
     Scope {
@@ -108,17 +110,24 @@ pub(super) fn limits(it: &Assessment) -> Vec<String> {
     }
     let skewed: u64 = it.coverage.sources.iter().map(|source| source.skewed).sum();
     if skewed > 0 {
-        limits.push(format!("{skewed} events happened after they arrived, by their own clocks: times of these sources may be wrong."));
+        limits.push(format!(
+            "{skewed} events happened after they arrived, by their own clocks: times of these sources may be wrong."
+        ));
     }
     let leads = it.detectors.iter().filter(|d| d.kind == "lead").map(|d| d.id.as_str()).collect::<Vec<_>>();
     if !leads.is_empty() {
         limits.push(format!("Leads are for people to look at and decide nothing: {}.", leads.join(", ")));
     }
     if it.detectors.iter().any(|d| d.id == "insecure_storage") {
-        limits.push("Where tokens are kept is what clients say of themselves; one that says nothing was not tested.".to_owned());
+        limits.push(
+            "Where tokens are kept is what clients say of themselves; one that says nothing was not tested.".to_owned(),
+        );
     }
     if it.detectors.iter().any(|d| d.id == "refresh_token_replay") {
-        limits.push("Replay is only seen where the policy says that refresh tokens are rotated, or the issuer reports it.".to_owned());
+        limits.push(
+            "Replay is only seen where the policy says that refresh tokens are rotated, or the issuer reports it."
+                .to_owned(),
+        );
     }
     let withheld: std::collections::BTreeSet<&str> =
         it.detectors.iter().flat_map(|d| d.withheld.iter().map(String::as_str)).collect();

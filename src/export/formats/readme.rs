@@ -35,8 +35,7 @@ fn write_all(it: &Assessment, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  {:width$}  {:14}  {}", "", "", part.verdict.reason)?;
     }
     let told = |result: Outcome| it.summary.subcategories.get(result.as_str()).copied().unwrap_or(0);
-    let counts: Vec<String> =
-        Outcome::ALL.iter().map(|(name, result)| format!("{} {name}", told(*result))).collect();
+    let counts: Vec<String> = Outcome::ALL.iter().map(|(name, result)| format!("{} {name}", told(*result))).collect();
     writeln!(out, "\n{}\n", counts.join(", "))?;
     it.scope.statements.iter().try_for_each(|sentence| writeln!(out, "{sentence}"))?;
     writeln!(

@@ -73,7 +73,8 @@ impl Checked {
         }
         for alias in &framework.alias {
             let unknown = alias.is.iter().filter(|id| !framework.identifiers.contains(id));
-            mistakes.extend(unknown.map(|id| format!("alias {:?} is to be {id:?}, which does not exist", alias.written)));
+            mistakes
+                .extend(unknown.map(|id| format!("alias {:?} is to be {id:?}, which does not exist", alias.written)));
         }
         for detector in catalog.all() {
             match references(detector, &mut checked.notes) {
@@ -152,10 +153,7 @@ impl Checked {
 }
 
 /// The identifiers in a detector's header, as they exist.
-fn references(
-    detector: &Detector,
-    notes: &mut Vec<String>,
-) -> Result<BTreeMap<String, Vec<String>>, Vec<String>> {
+fn references(detector: &Detector, notes: &mut Vec<String>) -> Result<BTreeMap<String, Vec<String>>, Vec<String>> {
     let controls = &detector.header.controls;
     let (mut found, mut mistakes) = (BTreeMap::new(), Vec::new());
     let mut take = |key: &str, written: &[String], resolved: &dyn Fn(&str) -> Resolved| {

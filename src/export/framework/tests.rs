@@ -30,7 +30,11 @@ fn what_is_built_in_names_nothing_that_does_not_exist() {
 fn every_detector_speaks_to_something() {
     let checked = Checked::new(Framework::load("nist-csf-2.0").unwrap(), &catalog()).unwrap();
     for detector in catalog().all() {
-        assert!(checked.links.iter().any(|(_, links)| links.iter().any(|l| l.detector == detector.id)), "{}", detector.id);
+        assert!(
+            checked.links.iter().any(|(_, links)| links.iter().any(|l| l.detector == detector.id)),
+            "{}",
+            detector.id
+        );
     }
     let leads = checked.links.iter().flat_map(|(_, links)| links).filter(|link| link.detector == "impossible_travel");
     assert!(leads.clone().count() > 0 && leads.clone().all(|link| !link.decides));
@@ -56,7 +60,8 @@ fn a_file_adds_and_says_otherwise() {
     let checked = Checked::new(Framework::parse("ours.toml", text).unwrap(), &catalog());
     // Resolved, it is the built-in part again.
     assert!(checked.unwrap_err().to_string().contains("PR.AA-06 has two [[part]]s"));
-    let checked = Checked::new(Framework::parse("ours.toml", &text.replace("PR.AA-6\"", "PR.AA-06\"")).unwrap(), &catalog());
+    let checked =
+        Checked::new(Framework::parse("ours.toml", &text.replace("PR.AA-6\"", "PR.AA-06\"")).unwrap(), &catalog());
     assert!(checked.unwrap().framework.part.iter().any(|part| part.title == "Doors"));
 }
 

@@ -10,9 +10,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::export::ExportError;
-use crate::export::model::{
-    Bucket, Column, Coverage, Exception, Moment, Remedy, RemedyState, Table, Total, Treatment,
-};
+use crate::export::model::{Bucket, Column, Coverage, Exception, Moment, Remedy, RemedyState, Table, Total, Treatment};
 
 /// Rows of one Arrow batch.
 const BATCH_ROWS: usize = 65_536;
@@ -109,8 +107,9 @@ pub fn parquet(table: &Table) -> Result<Vec<u8>, ExportError> {
     let mut writer = ArrowWriter::try_new(&mut out, schema.clone(), Some(properties)).map_err(|e| wrong(&e))?;
     for start in (0..table.len()).step_by(BATCH_ROWS) {
         let rows = start..(start + BATCH_ROWS).min(table.len());
-        let column =
-            |at: usize| Arc::new(StringArray::from_iter_values(rows.clone().map(|row| table.cell(row, at)))) as ArrayRef;
+        let column = |at: usize| {
+            Arc::new(StringArray::from_iter_values(rows.clone().map(|row| table.cell(row, at)))) as ArrayRef
+        };
         let columns: Vec<ArrayRef> = (0..table.columns().len()).map(column).collect();
         writer.write(&RecordBatch::try_new(schema.clone(), columns).map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
     }
@@ -120,8 +119,7 @@ pub fn parquet(table: &Table) -> Result<Vec<u8>, ExportError> {
 
 /// How many rows a Parquet file says that it has.
 pub fn parquet_rows(bytes: Vec<u8>) -> Result<u64, String> {
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).map_err(|e| e.to_string())?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).map_err(|e| e.to_string())?;
     Ok(builder.metadata().file_metadata().num_rows().unsigned_abs())
 }
 
@@ -146,8 +144,20 @@ pub fn totals(all: &[Total]) -> Table {
 /// How each source delivered.
 pub fn sources(coverage: &Coverage) -> Table {
     let names = [
-        "source", "events", "repeats", "first_event_at", "last_event_at", "known_since", "days", "days_expected", "late",
-        "lag_mean_seconds", "lag_max_seconds", "skewed", "skew_max_seconds", "problems",
+        "source",
+        "events",
+        "repeats",
+        "first_event_at",
+        "last_event_at",
+        "known_since",
+        "days",
+        "days_expected",
+        "late",
+        "lag_mean_seconds",
+        "lag_max_seconds",
+        "skewed",
+        "skew_max_seconds",
+        "problems",
     ];
     let row = |s: &crate::export::model::Source| {
         vec![
@@ -174,7 +184,14 @@ pub fn sources(coverage: &Coverage) -> Table {
 pub fn feeds(coverage: &Coverage) -> Table {
     let row = |f: &crate::export::model::Feed| {
         let problem = f.problem.clone().unwrap_or_default();
-        vec![f.feed.clone(), f.what.clone(), f.events.to_string(), when(f.last_event_at), maybe(f.fresh_seconds), problem]
+        vec![
+            f.feed.clone(),
+            f.what.clone(),
+            f.events.to_string(),
+            when(f.last_event_at),
+            maybe(f.fresh_seconds),
+            problem,
+        ]
     };
     let names = ["feed", "what", "events", "last_event_at", "fresh_seconds", "problem"];
     texts(&names, coverage.feeds.iter().map(row))
@@ -189,7 +206,8 @@ pub fn gaps(coverage: &Coverage) -> Table {
 /// Exceptions, a row for each finding covered, or one without if there is none.
 pub fn exceptions(exceptions: &[Exception]) -> Table {
     let rows = exceptions.iter().flat_map(|e| {
-        let findings: Vec<&str> = if e.rows.is_empty() { vec![""] } else { e.rows.iter().map(String::as_str).collect() };
+        let findings: Vec<&str> =
+            if e.rows.is_empty() { vec![""] } else { e.rows.iter().map(String::as_str).collect() };
         findings.into_iter().map(move |finding| {
             let (until, expired) = (e.until.to_string(), e.is_expired.to_string());
             vec![e.detector.clone(), e.reason.clone(), e.owner.clone(), until, expired, finding.to_owned()]
@@ -201,7 +219,15 @@ pub fn exceptions(exceptions: &[Exception]) -> Table {
 /// What was wrong, and how it went.
 pub fn remediation(remedies: &[Remedy]) -> Table {
     let names = [
-        "detector", "finding", "severity", "violated_at", "resolved_at", "open_seconds", "target_seconds", "state", "exception",
+        "detector",
+        "finding",
+        "severity",
+        "violated_at",
+        "resolved_at",
+        "open_seconds",
+        "target_seconds",
+        "state",
+        "exception",
     ];
     let row = |r: &Remedy| {
         let state: RemedyState = r.state;
@@ -247,7 +273,9 @@ mod tests {
         let text = String::from_utf8(csv(&table)).unwrap();
         assert_eq!(text, "x,y\n\"a,b\",\"\"\"c\"\"\n\"\n,é\n");
         assert_eq!(read_csv(&text, table.columns()).unwrap(), table);
-        for (wrong, says) in [("", "header"), ("x,z\n", "columns are"), ("x,y\n1\n", "1 cells"), ("x,y\n\"1,2\n", "quote")] {
+        for (wrong, says) in
+            [("", "header"), ("x,z\n", "columns are"), ("x,y\n1\n", "1 cells"), ("x,y\n\"1,2\n", "quote")]
+        {
             assert!(read_csv(wrong, table.columns()).unwrap_err().contains(says), "{wrong:?}");
         }
         let bytes = parquet(&table).unwrap();

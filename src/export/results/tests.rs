@@ -55,7 +55,10 @@ fn what_was_found_fails_whatever_is_missing_and_leads_never_decide() {
     let gap = Coverage { problems: vec!["okta was silent".into()], ..Coverage::default() };
     assert_eq!(of_detector(&detector("violation", 7, counts(2, 1, 0)), &gap).result, Outcome::Fail);
     assert_eq!(of_detector(&detector("violation", 0, counts(1, 0, 0)), &gap).result, Outcome::Fail);
-    assert_eq!(of_detector(&detector("violation", 7, counts(2, 2, 0)), &Coverage::default()).result, Outcome::Inconclusive);
+    assert_eq!(
+        of_detector(&detector("violation", 7, counts(2, 2, 0)), &Coverage::default()).result,
+        Outcome::Inconclusive
+    );
     let excepted = of_detector(&detector("violation", 7, counts(0, 0, 3)), &Coverage::default());
     assert_eq!(excepted.result, Outcome::Pass);
     assert!(excepted.reason.contains("3 rows covered by exceptions"), "{}", excepted.reason);
@@ -83,7 +86,10 @@ fn a_part_is_as_its_worst_test_and_never_more_than_its_tests() {
     assert_eq!(of(&[("a", true, Pass), ("b", true, Inconclusive), ("c", true, Error)]).result, Error);
     assert_eq!(of(&[("a", true, Pass), ("b", true, Inconclusive)]).result, Inconclusive);
     let pass = of(&[("a", true, Pass), ("b", true, NotTested), ("c", false, Fail)]);
-    assert_eq!((pass.result, pass.reason.as_str()), (Pass, "no exceptions found by this test in 5 events; not-tested: b"));
+    assert_eq!(
+        (pass.result, pass.reason.as_str()),
+        (Pass, "no exceptions found by this test in 5 events; not-tested: b")
+    );
     assert_eq!(of(&[("a", true, NotTested), ("b", true, NotApplicable)]).result, NotTested);
     assert_eq!(of(&[("a", true, NotApplicable)]).result, NotApplicable);
     assert_eq!(of(&[("a", false, Fail)]).result, NotTested);

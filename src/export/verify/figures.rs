@@ -34,7 +34,10 @@ pub fn wrong(it: &Assessment, manifest: &Manifest, framework: &str) -> Vec<Strin
         let find = |id: &str| it.detector(id).map(|d| (d.verdict.result, d.population.events));
         let verdict = results::of_links(&part.reach, &part.links, &find);
         let decided = part.verdict.result == Outcome::NotApplicable;
-        hold(decided || verdict == part.verdict, format!("{}: its result does not follow from those of its tests", part.id));
+        hold(
+            decided || verdict == part.verdict,
+            format!("{}: its result does not follow from those of its tests", part.id),
+        );
     }
     let mut exceptions = it.exceptions.clone();
     derived::covered(&mut exceptions, &it.detectors);
@@ -48,7 +51,10 @@ pub fn wrong(it: &Assessment, manifest: &Manifest, framework: &str) -> Vec<Strin
     for source in &it.coverage.sources {
         let totals = it.coverage.totals.iter().filter(|t| t.source == source.source);
         let events: u64 = totals.map(|t| t.events).sum();
-        hold(events == source.events, format!("coverage of {}: its events are not the sum of its totals", source.source));
+        hold(
+            events == source.events,
+            format!("coverage of {}: its events are not the sum of its totals", source.source),
+        );
     }
     if let Some(sample) = &it.sample {
         hold(sample.timelines.sha256() == sample.timelines_sha256, "sample: the timelines were changed".to_owned());
@@ -58,7 +64,10 @@ pub fn wrong(it: &Assessment, manifest: &Manifest, framework: &str) -> Vec<Strin
         hold((0..sample.timelines.len()).all(named), "sample: a timeline is of a grant that was not drawn".to_owned());
         hold(sample.drawn.len() as u64 == sample.size.min(sample.grants), "sample: it has another size".to_owned());
     }
-    hold(hex(&Sha256::digest(framework)) == it.framework.sha256, "framework.toml: it is not the file that was used".to_owned());
+    hold(
+        hex(&Sha256::digest(framework)) == it.framework.sha256,
+        "framework.toml: it is not the file that was used".to_owned(),
+    );
     hold(derived::evidence_sha256(it) == it.evidence_sha256, "the evidence hash does not hold".to_owned());
     let again = Manifest::new(it, manifest.command.clone(), manifest.files.clone());
     hold(again == *manifest, "manifest.json: it does not say the same as the assessment".to_owned());
@@ -80,7 +89,10 @@ fn of_detector(detector: &Detector, it: &Assessment, has_rows: bool, hold: &mut 
     );
     if has_rows {
         hold(detector.rows.is_sorted(), format!("{id}: its rows are not in order"));
-        hold(evidence::counts(&detector.rows) == detector.counts, format!("{id}: its counts are not those of its rows"));
+        hold(
+            evidence::counts(&detector.rows) == detector.counts,
+            format!("{id}: its counts are not those of its rows"),
+        );
         hold(detector.rows.sha256() == detector.rows_sha256, format!("{id}: its rows are not those that were hashed"));
     }
 }

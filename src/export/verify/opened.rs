@@ -47,7 +47,8 @@ impl Opened {
             return Ok(opened);
         }
         let file = fs::File::open(path).map_err(|e| unreadable(e.to_string()))?;
-        let archive = ZipArchive::new(file).map_err(|e| unreadable(format!("it is neither a folder nor a zip ({e})")))?;
+        let archive =
+            ZipArchive::new(file).map_err(|e| unreadable(format!("it is neither a folder nor a zip ({e})")))?;
         for (at, name) in archive.file_names().enumerate() {
             let name = name.map_err(|e| unreadable(e.to_string()))?.into_owned();
             if at >= FILES_MAX {
@@ -113,8 +114,12 @@ impl Opened {
 
     /// Whether the zip is as the program makes it of these files; if not, a sentence. Its files have been checked.
     pub fn as_made(&mut self, names: &[String]) -> Option<String> {
-        let order: Vec<String> =
-            self.archive.iter().flat_map(|archive| archive.file_names().flatten()).map(|name| name.into_owned()).collect();
+        let order: Vec<String> = self
+            .archive
+            .iter()
+            .flat_map(|archive| archive.file_names().flatten())
+            .map(|name| name.into_owned())
+            .collect();
         if order != names {
             return Some("the zip: its files do not stand in the order in which they were written".to_owned());
         }
