@@ -1,6 +1,6 @@
 //! From a lake at a cut to an assessment: detectors at the end of the period, events counted, results drawn.
 
-mod describe;
+pub(super) mod describe;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use crate::event::hex;
 use crate::lake::Lake;
 use crate::lake::table::State;
 use crate::policy::{self, Policy, parse_duration};
-use crate::query::QueryError;
+use crate::query::{QueryError, people, views};
 use sha2::{Digest as _, Sha256};
 
 /// The detector that finds silent sources.
@@ -73,6 +73,8 @@ pub async fn assess(lake: &Lake, terms: &Terms<'_>, request: &Request) -> Result
         ids.iter().map(|id| tests.population(id).map_or("FALSE", |declared| declared.condition.as_str())).collect();
     let cut = (!ground.is_newest).then_some(&ground.cut);
     let session = Cut::session(cut, lake, &ground.state).await?;
+    let events = session.table_provider("events").await.map_err(QueryError::from)?;
+    views::replace(&session, "events", people::resolved(&session, events, terms.policy.identities())?)?;
     let census = census::take(&session, &ground.state, period, &conditions, describe::lateness(terms.policy)).await?;
     within_the_lake(&census, period)?;
     let sample = match &request.sample {
@@ -103,10 +105,9 @@ pub async fn assess(lake: &Lake, terms: &Terms<'_>, request: &Request) -> Result
         provenance: ground.provenance(lake, terms).await?,
         evidence_sha256: String::new(),
     };
-    for (place, outcome) in ran.iter().enumerate() {
+    for outcome in &ran {
         let totals = ids.iter().position(|id| *id == outcome.detector).map(|at| census.totals[at].clone());
         it.detectors.push(detector(terms, &tests, &it, outcome, totals.unwrap_or_default())?);
-        debug_assert!(place < ids.len());
     }
     it.subcategories = parts(terms, &it.detectors)?;
     finish(&mut it, terms);

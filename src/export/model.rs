@@ -4,6 +4,8 @@
 //! the same, but for [`Provenance`], which says where they lay. Nothing here depends on when the command ran.
 //! Personal values stand in it as they may be shown: under pseudonyms, unless [`Scope::identified`].
 
+mod coverage;
+mod followed;
 mod table;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use coverage::{Coverage, Feed, Gap, Source};
+pub use followed::{Bucket, Exception, Remedy, RemedyState};
 pub use table::{Column, Table, Treatment};
 
 use crate::event::time;
@@ -353,158 +357,6 @@ pub struct Counts {
     pub open_at_end: u64,
     /// Of those found, such as an audit gap makes uncertain.
     pub uncertain: u64,
-}
-
-/// What came in, and what did not.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Coverage {
-    /// By name.
-    pub sources: Vec<Source>,
-    /// What detectors rest on: reports of people who left, of devices that were lost.
-    pub feeds: Vec<Feed>,
-    /// Stretches of the period in which a source was silent though it should not have been.
-    pub gaps: Vec<Gap>,
-    /// Control totals of all events of the period, by source, day (UTC) and action, sorted.
-    #[serde(default)]
-    pub totals: Vec<Total>,
-    /// Records of the lake that could not be read. When they happened nobody knows.
-    pub rejected: u64,
-    /// What makes results inconclusive; a sentence each. Empty: coverage is complete.
-    pub problems: Vec<String>,
-}
-
-/// One source in the period. Times are None where it had no event.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    pub source: String,
-    /// Events of the period, each once.
-    pub events: u64,
-    /// Rows that repeat an event under the same id; counted once.
-    pub repeats: u64,
-    pub first_event_at: Option<Moment>,
-    pub last_event_at: Option<Moment>,
-    /// First event ever seen, within the period or before.
-    pub known_since: Option<Moment>,
-    /// Days of the period with any event.
-    pub days: u64,
-    /// Days of the period that it was known on.
-    pub days_expected: u64,
-    /// Arrived more than the policy's `lateness` (15 minutes by default) after they happened.
-    pub late: u64,
-    /// The longest way from happening to arrival, in seconds. None without events.
-    pub lag_max_seconds: Option<i64>,
-    pub lag_mean_seconds: Option<i64>,
-    /// Events that happened after they arrived, by more than a minute: a clock is wrong.
-    pub skewed: u64,
-    pub skew_max_seconds: i64,
-    /// What is wrong with it, if anything; a sentence each.
-    pub problems: Vec<String>,
-}
-
-/// A kind of event that detectors rest on.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Feed {
-    /// The action, such as `offboard`.
-    pub feed: String,
-    /// In words: `reports of people who left`.
-    pub what: String,
-    /// Events of the period.
-    pub events: u64,
-    /// The last one up to the end of the period.
-    pub last_event_at: Option<Moment>,
-    /// How old the last one may be at the end of the period, in seconds. None: it only has to be there.
-    pub fresh_seconds: Option<i64>,
-    /// Why what rests on it is inconclusive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
-/// A silence.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(deny_unknown_fields)]
-pub struct Gap {
-    pub source: String,
-    pub from: Moment,
-    /// None: it goes on.
-    pub to: Option<Moment>,
-}
-
-/// An exception of the policy that held at some time of the period.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Exception {
-    pub detector: String,
-    pub reason: String,
-    pub owner: String,
-    pub until: Moment,
-    /// Whether it ended within the period.
-    pub is_expired: bool,
-    /// The findings that it covers, as their rows name them, sorted.
-    pub rows: Vec<String>,
-}
-
-/// What became of something that was wrong.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Remedy {
-    pub detector: String,
-    /// As the row names it.
-    pub finding: String,
-    pub severity: String,
-    pub violated_at: Moment,
-    /// None: it still held at the end of the period.
-    pub resolved_at: Option<Moment>,
-    /// From `violated_at` to `resolved_at`, or to the end of the period.
-    pub open_seconds: i64,
-    /// How long it was allowed to take; None: nobody said.
-    pub target_seconds: Option<i64>,
-    pub state: RemedyState,
-    /// Reason and owner of the exception that covers it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exception: Option<String>,
-}
-
-/// How it went.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(rename_all = "kebab-case")]
-pub enum RemedyState {
-    FixedInTime,
-    /// Fixed, and late: it counts as late for good.
-    FixedLate,
-    /// Fixed; there is no target.
-    Fixed,
-    Open,
-    /// Open, and longer than the target.
-    Overdue,
-    /// Covered by an exception.
-    Excepted,
-}
-
-impl RemedyState {
-    /// Its spelling.
-    pub const fn as_str(self) -> &'static str {
-        ["fixed-in-time", "fixed-late", "fixed", "open", "overdue", "excepted"][self as usize]
-    }
-}
-
-/// A stretch of the period, for the trend. Rows of detectors that decide, exceptions left out.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Bucket {
-    pub from: Moment,
-    pub to: Moment,
-    pub events: u64,
-    /// Began in it.
-    pub opened: u64,
-    /// Ended in it.
-    pub resolved: u64,
-    /// Held at its end.
-    pub open_at_end: u64,
-    /// Of those that began in it, by severity; only severities that occur.
-    pub opened_by_severity: BTreeMap<String, u64>,
 }
 
 /// A random sample of grants for a person to look through.

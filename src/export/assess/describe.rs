@@ -91,7 +91,7 @@ pub(super) fn scope(it: &Assessment, terms: &Terms<'_>) -> Scope {
 }
 
 /// What this data cannot show.
-pub(super) fn limits(it: &Assessment) -> Vec<String> {
+pub(in crate::export) fn limits(it: &Assessment) -> Vec<String> {
     let mut limits = vec![
         "What no source reports is not here: the first authentication, its factors, passwords, approvals, reviews, physical \
          access."

@@ -16,7 +16,7 @@ fn write_all(it: &Assessment, out: &mut String) -> std::fmt::Result {
     let framework = &it.framework;
     writeln!(out, "Evidence by {} {}, {} {}\n", it.tool.name, it.tool.version, framework.title, framework.version)?;
     writeln!(out, "Period     from {} until just before {} (UTC)", it.period.from, it.period.to)?;
-    writeln!(out, "Events     {} in the period, of {} sources", it.summary.events, it.coverage.sources.len())?;
+    writeln!(out, "Events     {} in the period; sources: {}", it.summary.events, it.scope.sources.join(", "))?;
     writeln!(out, "Lake       {} at version {}", it.provenance.lake, it.provenance.version)?;
     writeln!(out, "Evidence   {}", it.evidence_sha256)?;
     let names = if it.scope.identified { "as they are" } else { "under pseudonyms" };

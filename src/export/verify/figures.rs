@@ -4,6 +4,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::event::hex;
+use crate::export::assess::describe;
 use crate::export::model::{Assessment, Column, Detector, Outcome};
 use crate::export::pack::manifest::Manifest;
 use crate::export::{derived, evidence, results};
@@ -48,6 +49,9 @@ pub fn wrong(it: &Assessment, manifest: &Manifest, framework: &str) -> Vec<Strin
     hold(trend == it.trend, "trend: it does not follow from the rows and totals".to_owned());
     let summary = derived::summary(&it.subcategories, &it.detectors, &it.coverage.totals);
     hold(summary == it.summary, "summary: it does not follow from the results".to_owned());
+    // Other versions may word them otherwise.
+    let same_words = it.tool.version == env!("CARGO_PKG_VERSION");
+    hold(!same_words || describe::limits(it) == it.limits, "limits: they do not follow from the rest".to_owned());
     for source in &it.coverage.sources {
         let totals = it.coverage.totals.iter().filter(|t| t.source == source.source);
         let events: u64 = totals.map(|t| t.events).sum();
