@@ -2,6 +2,9 @@
 
 use super::model::{Counts, Coverage, Detector, Link, Outcome, Verdict};
 
+/// How many problems one reason names; the rest is counted.
+const SHOWN_MAX: usize = 4;
+
 /// What a detector came to, if nothing broke and nobody said that it does not apply.
 pub fn of_detector(detector: &Detector, coverage: &Coverage) -> Verdict {
     let events = detector.population.events;
@@ -42,6 +45,11 @@ pub fn of_detector(detector: &Detector, coverage: &Coverage) -> Verdict {
             0,
             format!("{} found, and all of them rest on what a silent source may have kept back", rows(found)),
         );
+    }
+    if missing.len() > SHOWN_MAX {
+        let more = missing.len() - SHOWN_MAX;
+        missing.truncate(SHOWN_MAX);
+        missing.push(format!("and {more} more, see coverage"));
     }
     if !missing.is_empty() {
         return said(Outcome::Inconclusive, format!("{}; {events} events were tested{covered}", missing.join("; ")));
