@@ -23,6 +23,7 @@ mod detector_docs;
 mod detectors;
 mod examples;
 mod explain;
+mod export;
 mod findings;
 mod fingerprint;
 mod generate;
@@ -40,6 +41,7 @@ mod scaffold;
 mod serve;
 mod standard;
 mod status;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -123,6 +125,10 @@ enum Command {
     Detectors(detectors::Args),
     /// What the policy says, whom it concerns, and what another one would change
     Policy(policy::Args),
+    /// Write evidence of a period for an auditor: a pack that can be checked offline
+    Export(export::Args),
+    /// Check a pack of evidence: hashes, rows, figures and results, worked out again
+    Verify(verify::Args),
     /// What stands for a secret in the lake, read from standard input: to look for a token that leaked
     Fingerprint(fingerprint::Args),
     /// How far each source was read, and what the lake holds
@@ -181,6 +187,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Findings(args) => findings::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await,
+            Command::Export(args) => export::run(args, &global).await,
+            Command::Verify(args) => verify::run(args, &global).await,
             Command::Fingerprint(args) => fingerprint::run(&args, &global),
             Command::Status(args) => status::run(args, &global).await,
             Command::Maintain(args) => maintain::run(args, &global).await,

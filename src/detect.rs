@@ -150,8 +150,23 @@ pub async fn repeat(
     cut: Cut,
 ) -> Result<Vec<Outcome>, DetectError> {
     let state = lake.events().refresh().await?;
+    seen(lake, &state, policy, catalog, (ids, as_of), Reach::Cut(cut)).await
+}
+
+/// What these detectors say, as of a moment, of a state of the lake as far as `reach` shows it; nothing is recorded.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn seen(
+    lake: &Lake,
+    state: &State,
+    policy: &Policy,
+    catalog: &Catalog,
+    (ids, as_of): (&[String], i64),
+    reach: Reach,
+) -> Result<Vec<Outcome>, DetectError> {
     let detectors = catalog.select(ids)?;
-    let frame = Frame::open(lake, &state, asked(policy, catalog, &detectors), as_of, Reach::Cut(cut)).await?;
+    let frame = Frame::open(lake, state, asked(policy, catalog, &detectors), as_of, reach).await?;
     all_said(&frame, catalog, &detectors, as_of, false).await
 }
 

@@ -19,6 +19,7 @@ pub mod serve;
 pub mod telemetry;
 
 pub mod alert;
+pub mod export;
 
 pub mod detect;
 pub mod generate;

@@ -46,15 +46,7 @@ pub async fn at(version: i64, as_of: i64, ids: &[String], global: &Global) -> an
     if version > newest {
         return Err(QueryError::NoVersion(version).into());
     }
-    // The log is cleaned up behind checkpoints; a run that saw the version knows its positions for good.
-    let cut = match runs::positions_at(&lake, version).await? {
-        Some((positions, at)) => Cut { positions, at },
-        None => {
-            let state = lake.events().at(version).await?.ok_or(QueryError::NoVersion(version))?;
-            let at_ms = state.files.values().map(|f| f.modified_at_ms).max().unwrap_or(0);
-            Cut { positions: state.positions.clone(), at: at_ms * 1000 }
-        }
-    };
+    let cut = Cut::of_version(&lake, version).await?;
     let outcomes = detect::repeat(&lake, &policy, &catalog, ids, as_of, cut).await?;
     print(&outcomes, as_of, version, global)?;
     let failed: Vec<&String> = outcomes.iter().filter_map(|o| o.verdicts.as_ref().err()).collect();

@@ -12,9 +12,11 @@ use datafusion::logical_expr::{Expr, JoinType};
 use datafusion::prelude::{SessionContext, lit};
 
 use super::frame::column;
+use super::runs;
 use crate::event::columns::TABLE_SCHEMA;
+use crate::lake::Lake;
 use crate::lake::table::State;
-use crate::query::{QueryError, views};
+use crate::query::{self, QueryError, views};
 
 /// How far each source had been read at some time in the past.
 #[derive(Clone, Debug)]
@@ -26,6 +28,36 @@ pub struct Cut {
 }
 
 impl Cut {
+    /// What the lake held at a version of its `events`.
+    ///
+    /// # Errors
+    /// [`QueryError::NoVersion`] if it has not come so far, or if neither its log nor a run remembers.
+    pub async fn of_version(lake: &Lake, version: i64) -> Result<Self, QueryError> {
+        // The log is cleaned up behind checkpoints; a run that saw the version knows its positions for good.
+        if let Some((positions, at)) = runs::positions_at(lake, version).await? {
+            return Ok(Self { positions, at });
+        }
+        let state = lake.events().at(version).await?.ok_or(QueryError::NoVersion(version))?;
+        Ok(Self::of_state(&state))
+    }
+
+    /// What the lake holds in a state.
+    pub fn of_state(state: &State) -> Self {
+        let at_ms = state.files.values().map(|f| f.modified_at_ms).max().unwrap_or(0);
+        Self { positions: state.positions.clone(), at: at_ms * 1000 }
+    }
+
+    /// `events` as it was at the cut, in a session of its own; `state` is the newest. `None`: all of it.
+    pub async fn session(cut: Option<&Self>, lake: &Lake, state: &State) -> Result<SessionContext, QueryError> {
+        let context = query::session(query::Limits { memory_bytes: 1 << 30, ..query::Limits::default() })?;
+        let mut files: Arc<dyn TableProvider> = query::events(lake, &context, state.files.values().cloned().collect())?;
+        if let Some(cut) = cut {
+            files = cut.rows(&context, files, state).await?;
+        }
+        views::replace(&context, "events", files)?;
+        Ok(context)
+    }
+
     /// The rows within the cut. They are all there still, in whatever files: rows are never dropped by compaction.
     pub(super) async fn rows(
         &self,

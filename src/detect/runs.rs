@@ -251,8 +251,17 @@ pub async fn recorded(lake: &Lake, id: &str) -> Result<Recorded, PastError> {
         1 => found.remove(0),
         several => return Err(PastError::Several(several, id.to_owned())),
     };
-    let made_with = MadeWith::load(lake, &run).await?;
-    made_with.fits_this_build(&run)?;
+    let (policy, catalog) = policy_and_queries(lake, &run).await?;
+    Ok(Recorded { run, policy, catalog, came })
+}
+
+/// The policy and queries that a run was made with, from the document it names.
+///
+/// # Errors
+/// [`PastError`]: the document is gone, was changed, or belongs to another build.
+pub async fn policy_and_queries(lake: &Lake, run: &Run) -> Result<(Policy, Catalog), PastError> {
+    let made_with = MadeWith::load(lake, run).await?;
+    made_with.fits_this_build(run)?;
     let policy = match made_with.policy.text.as_str() {
         "" => Policy::default(),
         text => Policy::parse(&made_with.policy.name, text)?,
@@ -260,8 +269,7 @@ pub async fn recorded(lake: &Lake, id: &str) -> Result<Recorded, PastError> {
     let identities = made_with.identities.as_deref().map(|text| Identities::parse("identities", text)).transpose()?;
     let policy = policy.with_identities(identities.unwrap_or_default());
     let files = made_with.detectors.into_iter().map(|d| (d.file.unwrap_or_default(), d.name, d.text));
-    let catalog = Catalog::of(files)?;
-    Ok(Recorded { run, policy, catalog, came })
+    Ok((policy, Catalog::of(files)?))
 }
 
 /// How far each source had been read at a version that the log has forgotten, if a run saw it.

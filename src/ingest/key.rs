@@ -82,24 +82,34 @@ impl KeySource {
     /// # Errors
     /// [`KeyFileError`] says what is wrong and with which file.
     pub fn keys(&self, lake: Option<&Path>) -> Result<Keys, KeyFileError> {
+        let (keys, made_in) = self.read_or_made(lake)?;
+        if let Some(path) = made_in {
+            tracing::info!(
+                file = %path.display(),
+                key = keys.current.id(),
+                "secrets in records are replaced by fingerprints with this key: keep the file, and keep it apart from the lake"
+            );
+        }
+        Ok(keys)
+    }
+
+    /// The keys, and the file of a new one if there was none; what it is for is the caller's to say.
+    ///
+    /// # Errors
+    /// Those of [`Self::keys`].
+    pub fn read_or_made(&self, lake: Option<&Path>) -> Result<(Keys, Option<&Path>), KeyFileError> {
         let path = match (&self.text, &self.file) {
             (None, None) => return Err(KeyFileError::NoPlace),
             (None, Some(path)) => path,
-            (Some(_), _) => return self.known()?.ok_or(KeyFileError::NoPlace),
+            (Some(_), _) => return Ok((self.known()?.ok_or(KeyFileError::NoPlace)?, None)),
         };
         if lake.is_some_and(|lake| is_inside(path, lake)) {
             return Err(KeyFileError::InLake { path: path.display().to_string() });
         }
-        if let Some(keys) = self.known()? {
-            return Ok(keys);
+        match self.known()? {
+            Some(keys) => Ok((keys, None)),
+            None => Ok((make(path)?, Some(path))),
         }
-        let keys = make(path)?;
-        tracing::info!(
-            file = %path.display(),
-            key = keys.current.id(),
-            "secrets in records are replaced by fingerprints with this key: keep the file, and keep it apart from the lake"
-        );
-        Ok(keys)
     }
 
     /// The keys, if there are any yet.

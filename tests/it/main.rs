@@ -7,6 +7,7 @@ mod cli;
 mod decode;
 mod detect;
 mod envelopes;
+mod export;
 mod harness;
 mod kafka;
 mod kafka_broker;

@@ -48,6 +48,17 @@ impl Pseudonyms {
         self.pseudonym(b"ip", canonical.as_bytes())
     }
 
+    /// What stands for an id that may lead to a person: of a grant, a device, a host.
+    pub fn of_id(&self, id: &str) -> String {
+        if is_pseudonym(id) { id.to_owned() } else { self.pseudonym(b"id", id.as_bytes()) }
+    }
+
+    /// What stands for the id of an event: a pseudonym if it is the hash of its record, for who knew all of a record but the
+    /// name could else try names until it fits; otherwise the id, by which its source knows it.
+    pub fn of_event_id(&self, id: &str) -> String {
+        self.of_event(id).unwrap_or_else(|| id.to_owned())
+    }
+
     /// The hash by which a record is known, so that nobody without the key can check a guess against it.
     pub fn of_hash(&self, record_hash: &[u8; 32]) -> [u8; 32] {
         let half = |purpose: &[u8]| self.key.hmac(purpose, record_hash);
