@@ -1,5 +1,6 @@
 //! The command line: one file per command, joined here.
 
+mod asking;
 mod backtest;
 mod cases;
 mod decode;
@@ -11,6 +12,7 @@ mod explain;
 mod findings;
 mod fingerprint;
 mod generate;
+mod hunt;
 mod ingest;
 mod key;
 mod maintain;
@@ -20,6 +22,7 @@ mod progress;
 mod query;
 mod repeat;
 mod scaffold;
+mod shell;
 mod status;
 
 use std::path::PathBuf;
@@ -89,8 +92,10 @@ enum Command {
     Decode(decode::Args),
     /// Run the detectors
     Detect(detect::Args),
-    /// Ask in SQL
+    /// Ask in SQL; on a terminal, without a query, in a shell
     Query(query::Args),
+    /// Saved questions of analysts: list, show, run
+    Hunt(hunt::Args),
     /// Look at what the detectors found
     Findings(findings::Args),
     /// Look at the detectors themselves
@@ -123,6 +128,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Decode(args) => decode::run(args, &global).await,
             Command::Detect(args) => detect::run(args, &global).await,
             Command::Query(args) => query::run(args, &global).await,
+            Command::Hunt(args) => hunt::run(args, &global).await,
             Command::Findings(args) => findings::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await,
