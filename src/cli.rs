@@ -13,6 +13,7 @@ macro_rules! eprintln {
     ($($part:tt)*) => { $crate::cli::standard::message(format_args!("{}\n", format_args!($($part)*))) };
 }
 
+mod asking;
 mod backtest;
 mod cases;
 mod config;
@@ -28,6 +29,7 @@ mod findings;
 mod fingerprint;
 mod generate;
 mod hint;
+mod hunt;
 mod ingest;
 mod key;
 mod maintain;
@@ -40,6 +42,7 @@ mod repeat;
 mod scaffold;
 mod serve;
 mod standard;
+mod shell;
 mod status;
 mod verify;
 
@@ -117,8 +120,10 @@ enum Command {
     Decode(decode::Args),
     /// Run the detectors
     Detect(detect::Args),
-    /// Ask in SQL
+    /// Ask in SQL; on a terminal, without a query, in a shell
     Query(query::Args),
+    /// Saved questions of analysts: list, show, run
+    Hunt(hunt::Args),
     /// Look at what the detectors found
     Findings(findings::Args),
     /// Look at the detectors themselves
@@ -184,6 +189,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Decode(args) => decode::run(args, &global).await,
             Command::Detect(args) => detect::run(args, &global).await,
             Command::Query(args) => query::run(args, &global).await,
+            Command::Hunt(args) => hunt::run(args, &global).await,
             Command::Findings(args) => findings::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await,

@@ -5,8 +5,11 @@
 //! before it is planned, and the planner is told to refuse it too.
 
 mod functions;
+pub mod hunts;
+pub mod journal;
 pub mod output;
 pub mod owned;
+pub mod parameters;
 pub mod people;
 pub mod readonly;
 pub mod views;
@@ -21,8 +24,11 @@ pub use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 pub use datafusion::prelude::{SessionContext, cast};
+use futures::StreamExt as _;
 use thiserror::Error;
 
 use crate::event::columns::{CLASS, EVENT_DATE, TABLE_SCHEMA};
@@ -38,6 +44,20 @@ pub enum QueryError {
     NotAQuery(String),
     #[error("one statement at a time, and here are {0}")]
     Several(usize),
+    #[error(
+        "the query has {found} {what}, and at most {limit} are accepted: put what is long into a list, or ask in parts"
+    )]
+    TooLong { what: &'static str, found: usize, limit: usize },
+    #[error("the query asks for ${0}: give it with -p {0}=VALUE")]
+    NoParameter(String),
+    #[error("the query has no parameter ${name}{advice}")]
+    UnknownParameter { name: String, advice: String },
+    #[error("-p {name}: {value:?} is not {expected}")]
+    BadParameter { name: String, value: String, expected: String },
+    #[error("stopped after {0} s, the longest that is allowed: ask for less, or give it more with --timeout")]
+    TimedOut(u64),
+    #[error("cancelled")]
+    Cancelled,
     #[error("the lake has no version {0}: its log reaches from a later one, or not so far")]
     NoVersion(i64),
     #[error("{}", first_lines(.0))]
@@ -126,6 +146,74 @@ pub async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame, Quer
 pub struct Rows {
     pub schema: SchemaRef,
     pub batches: Vec<RecordBatch>,
+}
+
+impl Rows {
+    /// How many rows there are.
+    pub fn count(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+/// Names of everything a session knows: tables, columns, functions.
+///
+/// # Errors
+/// A table whose columns cannot be told.
+pub async fn names(context: &SessionContext) -> Result<Vec<String>, QueryError> {
+    let sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' \
+               UNION SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' \
+               UNION SELECT DISTINCT routine_name FROM information_schema.routines";
+    let rows = collect(context.sql(sql).await?).await?;
+    let texts = rows.batches.iter().flat_map(|batch| output::objects(std::slice::from_ref(batch)).collect::<Vec<_>>());
+    Ok(texts.filter_map(|row| row.values().next().map(output::text)).collect())
+}
+
+/// An answer that was held to its limits.
+#[derive(Debug)]
+pub struct Answer {
+    pub rows: Rows,
+    /// There were more rows than were asked for.
+    pub is_cut: bool,
+    /// Bytes of data files that were read.
+    pub bytes_read: u64,
+}
+
+/// Runs a plan and keeps its rows, as many as are allowed.
+///
+/// # Errors
+/// What the query itself runs into; or rows that take more than `bytes_max` of memory.
+pub async fn answer(frame: DataFrame, rows_max: usize, bytes_max: usize) -> Result<Answer, QueryError> {
+    let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
+    // A plan that is shown stands alone; it has few rows.
+    let is_shown = matches!(frame.logical_plan(), LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+    let frame = if is_shown { frame } else { frame.limit(0, Some(rows_max.saturating_add(1)))? };
+    let context = Arc::new(frame.task_ctx());
+    let plan = frame.create_physical_plan().await?;
+    let mut stream = execute_stream(plan.clone(), context)?;
+    let (mut batches, mut count, mut bytes) = (Vec::new(), 0, 0);
+    while let Some(batch) = stream.next().await.transpose()? {
+        bytes += batch.get_array_memory_size();
+        if bytes > bytes_max {
+            return Err(QueryError::Answer(format!(
+                "the answer takes more than {} MiB: ask for fewer columns or rows, or allow more with --memory-mib",
+                bytes_max >> 20
+            )));
+        }
+        let kept = batch.num_rows().min(rows_max - count);
+        count += kept;
+        let is_cut = kept < batch.num_rows();
+        batches.push(batch.slice(0, kept));
+        if is_cut {
+            return Ok(Answer { rows: Rows { schema, batches }, is_cut, bytes_read: bytes_scanned(&plan) });
+        }
+    }
+    Ok(Answer { rows: Rows { schema, batches }, is_cut: false, bytes_read: bytes_scanned(&plan) })
+}
+
+/// Bytes that a plan's scans have read.
+fn bytes_scanned(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = plan.metrics().and_then(|metrics| metrics.sum_by_name("bytes_scanned")).map_or(0, |sum| sum.as_usize());
+    own as u64 + plan.children().into_iter().map(bytes_scanned).sum::<u64>()
 }
 
 /// Runs a plan and keeps its rows.

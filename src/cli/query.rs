@@ -4,95 +4,66 @@ use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, TableComponent, presets};
 use serde_json::{Map, Value};
 
-use super::{Global, Output};
-use crate::clock;
-use crate::detect::frame::{Frame, Reach};
-use crate::detect::log;
-use crate::detect::policy_views::Asked;
+use super::asking::{Desk, LimitArgs, Values};
+use super::{Global, Output, shell};
 use crate::identities::Identities;
-use crate::lake::Lake;
 use crate::policy::Policy;
-use crate::query::{self, QueryError, Rows, SessionContext, output, people, views};
+use crate::query::hunts::Hunts;
+use crate::query::readonly::QUERY_BYTES_MAX;
+use crate::query::{Rows, output};
 
 /// Arguments of `query`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// One query; `token_events`, `context_events`, `rejected`, `offboardings`, `device_losses`, `grants`, `contexts`,
-    /// `hosts`, `findings` and `events` are there to ask
+    /// `hosts`, `findings` and `events` are there to ask. Without one, on a terminal: a shell
     #[arg(conflicts_with = "file")]
     sql: Option<String>,
     /// Read the query from this file; - is standard input
     #[arg(short, long)]
     file: Option<PathBuf>,
-    /// Ask the lake as it was at this version
-    #[arg(long, value_name = "VERSION")]
-    at: Option<i64>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
-
-/// Views that stand on folds, not on events alone.
-const OF_FOLDS: &[&str] = &["grants", "contexts", "hosts", "lifetimes", "ends", "broad_ends"];
 
 /// Runs the command.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let sql = args.sql()?;
-    query::readonly::check(&sql)?;
-    let lake = Lake::open(&global.lake).await?;
-    let state = match args.at {
-        None => lake.events().refresh().await?,
-        Some(version) => lake.events().at(version).await?.ok_or(QueryError::NoVersion(version))?,
-    };
-    let now = clock::now_micros();
-    let context = query::session(query::Limits::default())?;
-    let policy = global.load_policy()?;
-    let context = if needs_folds(&context, &sql) {
-        Frame::open(&lake, &state, Asked::anything(&policy), now, Reach::Kept).await?.into_session()
-    } else {
-        context
-    };
-    let files = query::events(&lake, &context, state.files.values().cloned().collect())?;
-    // Views know people under the id that counts; `events` shows what is stored.
-    views::replace(&context, "events", people::resolved(&context, files.clone(), policy.identities())?)?;
-    for name in views::OF_EVENTS {
-        if let (false, Some(view)) = (context.table_exist(*name)?, views::find(name)) {
-            views::register(&context, view, None).await?;
+    let desk = Desk::open(global, &args.limits).await?;
+    match args.sql()? {
+        Some(sql) => {
+            let answer = desk.ask(&sql, Values::Given(desk.given()), global.output).await?;
+            desk.show(&answer, global.output)?;
         }
+        None => shell::run(desk, Hunts::load(global.queries.as_deref())?, global).await?,
     }
-    views::replace(&context, "events", files)?;
-    log::register(&lake, &context).await?;
-    let frame = views::bind(query::plan(&context, &sql).await?, Some(now))?;
-    print(&query::collect(frame).await?, global.output)?;
     Ok(ExitCode::SUCCESS)
 }
 
 impl Args {
-    fn sql(&self) -> anyhow::Result<String> {
+    /// The query; `None`: there is a terminal to ask on.
+    fn sql(&self) -> anyhow::Result<Option<String>> {
+        // One byte more than is accepted, so that what is longer is seen to be.
+        let limit = QUERY_BYTES_MAX as u64 + 1;
+        let mut sql = String::new();
         match (&self.sql, &self.file) {
-            (Some(sql), _) => Ok(sql.clone()),
+            (Some(sql), _) => return Ok(Some(sql.clone())),
             (None, Some(path)) if path.as_os_str() != "-" => {
-                std::fs::read_to_string(path).with_context(|| format!("reading the query in {}", path.display()))
+                let reading = || format!("reading the query in {}", path.display());
+                std::fs::File::open(path)
+                    .with_context(reading)?
+                    .take(limit)
+                    .read_to_string(&mut sql)
+                    .with_context(reading)?
             }
-            (None, None) if io::stdin().is_terminal() => {
-                bail!("no query: give one as an argument, with -f FILE, or on standard input")
-            }
-            _ => {
-                let mut sql = String::new();
-                io::stdin().read_to_string(&mut sql).context("reading the query on standard input")?;
-                Ok(sql)
-            }
-        }
+            (None, None) if io::stdin().is_terminal() => return Ok(None),
+            _ => io::stdin().take(limit).read_to_string(&mut sql).context("reading the query on standard input")?,
+        };
+        Ok(Some(sql))
     }
-}
-
-fn needs_folds(context: &SessionContext, sql: &str) -> bool {
-    let state = context.state();
-    let dialect = state.config().options().sql_parser.dialect;
-    let references = state.sql_to_statement(sql, &dialect).and_then(|s| state.resolve_table_references(&s));
-    // Text that cannot be read is refused where it is planned, with the reason.
-    references.is_ok_and(|names| names.iter().any(|name| OF_FOLDS.contains(&name.table())))
 }
 
 /// Prints rows on standard output.
@@ -104,6 +75,18 @@ pub(super) fn print(rows: &Rows, how: Output) -> io::Result<()> {
         Output::Ndjson => output::ndjson(&rows.batches, &mut out),
         Output::Csv => output::csv(names(), output::objects(&rows.batches), &mut out),
         Output::Table => writeln!(out, "{}", table(names(), output::objects(&rows.batches))),
+    };
+    quiet_pipe(printed.and_then(|()| out.flush()))
+}
+
+/// Prints rows that are not of the lake, in the same formats.
+pub(super) fn print_rows(names: &[&str], rows: Vec<Map<String, Value>>, how: Output) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let printed = match how {
+        Output::Json => writeln!(out, "{:#}", Value::Array(rows.into_iter().map(Value::Object).collect())),
+        Output::Ndjson => rows.into_iter().try_for_each(|row| writeln!(out, "{}", Value::Object(row))),
+        Output::Csv => output::csv(names.iter().copied(), rows.into_iter(), &mut out),
+        Output::Table => writeln!(out, "{}", table(names.iter().copied(), rows.into_iter())),
     };
     quiet_pipe(printed.and_then(|()| out.flush()))
 }

@@ -10,6 +10,10 @@ use datafusion::arrow::datatypes::{
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use datafusion::arrow::util::display::array_value_to_string;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
 use serde_json::{Map, Value};
 
 use crate::event::{hex, time};
@@ -123,6 +127,17 @@ pub fn ndjson(batches: &[RecordBatch], out: &mut dyn Write) -> io::Result<()> {
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// Rows as a Parquet file, with the types that they have.
+pub fn parquet(rows: &super::Rows, out: impl Write + Send) -> Result<(), ParquetError> {
+    let compressed = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let mut writer = ArrowWriter::try_new(out, rows.schema.clone(), Some(compressed))?;
+    for batch in &rows.batches {
+        // What a plan promises and what its batches say may differ in nullability.
+        writer.write(&RecordBatch::try_new(rows.schema.clone(), batch.columns().to_vec())?)?;
+    }
+    writer.close().map(|_| ())
 }
 
 /// Rows as comma-separated values (RFC 4180) under a header.

@@ -3,6 +3,8 @@
 use datafusion::execution::context::SQLOptions;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::QueryError;
 
@@ -11,11 +13,26 @@ pub fn options() -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
 }
 
+/// Longest query, in bytes.
+pub const QUERY_BYTES_MAX: usize = 1 << 20;
+
+/// Most words and operators of a query; literals, commas and brackets do not count, so a list of names may be long. Each
+/// of `1 + 1 + 1 ...` stands one level deeper in the plan, and a plan some ten thousand levels deep overflows the stack
+/// of whoever walks it, which nothing can catch.
+const WORDS_MAX: usize = 2_000;
+
 /// Accepts exactly one statement that reads.
 ///
 /// # Errors
 /// [`QueryError::NotAQuery`] names what the statement begins with; text that is no SQL gives the parser's own words.
 pub fn check(sql: &str) -> Result<(), QueryError> {
+    if sql.len() > QUERY_BYTES_MAX {
+        return Err(QueryError::TooLong { what: "bytes", found: sql.len(), limit: QUERY_BYTES_MAX });
+    }
+    let words = words(sql);
+    if words > WORDS_MAX {
+        return Err(QueryError::TooLong { what: "words and operators", found: words, limit: WORDS_MAX });
+    }
     let statements = DFParser::parse_sql(sql)?;
     match statements.len() {
         0 => return Err(QueryError::NotAQuery("no statement".to_owned())),
@@ -23,6 +40,23 @@ pub fn check(sql: &str) -> Result<(), QueryError> {
         several => return Err(QueryError::Several(several)),
     }
     if statements.iter().all(reads) { Ok(()) } else { Err(QueryError::NotAQuery(opening(sql))) }
+}
+
+fn words(sql: &str) -> usize {
+    // What cannot be taken apart is refused by the parser, with its reason.
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap_or_default();
+    let is_plain = |token: &Token| {
+        matches!(
+            token,
+            Token::Whitespace(_)
+                | Token::Comma
+                | Token::LParen
+                | Token::RParen
+                | Token::Number(..)
+                | Token::SingleQuotedString(_)
+        )
+    };
+    tokens.iter().filter(|token| !is_plain(token)).count()
 }
 
 fn reads(statement: &Statement) -> bool {
@@ -81,5 +115,17 @@ mod tests {
         }
         assert!(matches!(check("SELECT 1; SELECT 2"), Err(QueryError::Several(2))));
         assert!(matches!(check(" "), Err(QueryError::NotAQuery(_))));
+    }
+
+    #[test]
+    fn depth_has_a_limit_and_lists_have_not() {
+        let chain = |with: &str| format!("SELECT {}", vec!["1"; WORDS_MAX + 10].join(with));
+        for sql in
+            [chain(" + "), chain(" OR "), chain(" UNION ALL SELECT "), format!("SELECT 1{}", "::int".repeat(WORDS_MAX))]
+        {
+            assert!(matches!(check(&sql), Err(QueryError::TooLong { .. })), "{}", &sql[..40]);
+        }
+        check(&format!("SELECT 1 IN ({})", vec!["'name'"; 20_000].join(", "))).unwrap();
+        assert!(matches!(check(&" ".repeat(QUERY_BYTES_MAX + 1)), Err(QueryError::TooLong { what: "bytes", .. })));
     }
 }
