@@ -21,6 +21,7 @@ mod query;
 mod repeat;
 mod scaffold;
 mod status;
+mod timeline;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -91,6 +92,8 @@ enum Command {
     Detect(detect::Args),
     /// Ask in SQL
     Query(query::Args),
+    /// What happened to one token, grant, subject, device or host, with limits, context and findings
+    Timeline(timeline::Args),
     /// Look at what the detectors found
     Findings(findings::Args),
     /// Look at the detectors themselves
@@ -123,6 +126,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Decode(args) => decode::run(args, &global).await,
             Command::Detect(args) => detect::run(args, &global).await,
             Command::Query(args) => query::run(args, &global).await,
+            Command::Timeline(args) => timeline::run(args, &global).await,
             Command::Findings(args) => findings::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await,

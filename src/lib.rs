@@ -16,6 +16,8 @@
 pub mod cli;
 pub mod telemetry;
 
+pub mod timeline;
+
 pub mod detect;
 pub mod generate;
 pub mod ingest;
