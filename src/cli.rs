@@ -41,9 +41,10 @@ mod query;
 mod repeat;
 mod scaffold;
 mod serve;
-mod standard;
 mod shell;
+mod standard;
 mod status;
+mod timeline;
 mod verify;
 
 use std::path::PathBuf;
@@ -124,6 +125,8 @@ enum Command {
     Query(query::Args),
     /// Saved questions of analysts: list, show, run
     Hunt(hunt::Args),
+    /// What happened to one token, grant, subject, device or host, with limits, context and findings
+    Timeline(timeline::Args),
     /// Look at what the detectors found
     Findings(findings::Args),
     /// Look at the detectors themselves
@@ -190,6 +193,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Detect(args) => detect::run(args, &global).await,
             Command::Query(args) => query::run(args, &global).await,
             Command::Hunt(args) => hunt::run(args, &global).await,
+            Command::Timeline(args) => timeline::run(args, &global).await,
             Command::Findings(args) => findings::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await,

@@ -5,6 +5,7 @@
 
 pub mod keys;
 pub mod log;
+pub mod lookup;
 pub mod maintenance;
 pub mod scan;
 pub mod table;

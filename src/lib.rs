@@ -20,6 +20,7 @@ pub mod telemetry;
 
 pub mod alert;
 pub mod export;
+pub mod timeline;
 
 pub mod detect;
 pub mod generate;

@@ -231,6 +231,11 @@ impl Rule {
         self.matched.host_sql()
     }
 
+    /// [`Rule::event_sql`] of one event at hand, by its columns.
+    pub fn matches(&self, row: &Map<String, Json>) -> bool {
+        self.matched.matches(row)
+    }
+
     /// The value it sets for a key, if it does.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.values.get(key)

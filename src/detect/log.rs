@@ -187,6 +187,27 @@ pub async fn history(lake: &Lake, id: &str) -> Result<Rows, QueryError> {
     query::collect(context.sql(sql).await?.with_param_values(vec![("id", id)])?).await
 }
 
+/// Rows of the log about findings whose key holds one of these ids, in order; of more than `named_max` ids, and for whoever
+/// looks closer anyway, all rows.
+pub async fn changes_about(lake: &Lake, ids: &BTreeSet<String>, named_max: usize) -> Result<Rows, QueryError> {
+    let Some(table) = Table::open(lake.uri(), "findings").await? else {
+        return Ok(Rows { schema: FINDINGS.clone(), batches: Vec::new() });
+    };
+    let context = query::session(query::Limits::default())?;
+    register_table(&context, &table, "finding_changes", &FINDINGS).await?;
+    let holds = |id: &String| {
+        let json = serde_json::to_string(id).unwrap_or_default(); // text is always JSON
+        format!("strpos(key, '{}') > 0", json.replace('\'', "''"))
+    };
+    let any: Vec<String> = if ids.len() > named_max { Vec::new() } else { ids.iter().map(holds).collect() };
+    let any = if any.is_empty() { "TRUE".to_owned() } else { any.join(" OR ") };
+    let sql = format!(
+        "SELECT finding_id, detector, change, severity, key, violated_at, resolved_at, at, owner, reason \
+         FROM finding_changes WHERE {any} ORDER BY sequence, finding_id"
+    );
+    query::collect(context.sql(&sql).await?).await
+}
+
 /// All findings of a lake in their present state, by id; none if no run was ever recorded.
 pub async fn present(lake: &Lake) -> Result<Vec<Finding>, QueryError> {
     let context = query::session(query::Limits::default())?;

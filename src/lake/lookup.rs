@@ -1,0 +1,172 @@
+//! Which data files can hold one id, without opening each for its footer.
+//!
+//! Every id column of every file has a bloom filter, and asking it takes 32 bytes of the file; finding them takes the
+//! footer, which is a thousand times as long. Data files never change, so where each filter lies is written down once,
+//! beside the tables, and brought up to date by whoever looks something up. The list holds places, never ids: what is
+//! erased from the data is not kept here. It can always be made again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+
+use super::log::DataFile;
+use super::{Lake, LakeError};
+use crate::event::columns;
+
+mod hash;
+mod list;
+
+use list::{Entry, Place};
+
+/// Files whose footers are read by one task.
+const FILES_A_TASK: usize = 64;
+
+/// Of the files, those that may hold one of the values in the column beside it: the union over all columns.
+///
+/// A lake that is not on this machine's file system gives all files: reading their filters is left to the scan.
+///
+/// # Errors
+/// If a data file cannot be read. A list of places that cannot be read or written only costs time.
+pub async fn files_with(
+    lake: &Lake,
+    files: Vec<DataFile>,
+    wanted: &[(&str, &[String])],
+) -> Result<Vec<DataFile>, LakeError> {
+    let Some(root) = folder(lake) else { return Ok(files) };
+    let known = bring_up_to_date(lake, &root, &files).await?;
+    let asked: Vec<(usize, Vec<u64>)> = wanted
+        .iter()
+        .filter_map(|(column, texts)| {
+            let index = columns::ids().position(|id| id == *column)?;
+            Some((index, texts.iter().map(|text| hash::xxh64(text.as_bytes())).collect()))
+        })
+        .collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = files.len().div_ceil(cores).max(1);
+    let (known, asked, root) = (std::sync::Arc::new(known), std::sync::Arc::new(asked), std::sync::Arc::new(root));
+    let mut tasks = Vec::new();
+    for part in files.chunks(share).map(<[DataFile]>::to_vec) {
+        let (known, asked, root) = (known.clone(), asked.clone(), root.clone());
+        tasks.push(tokio::task::spawn_blocking(move || {
+            let may = |file: &DataFile| known.get(&file.path).is_none_or(|entry| may_hold(&root, file, entry, &asked));
+            part.into_iter().filter(may).collect::<Vec<_>>()
+        }));
+    }
+    let mut found = Vec::new();
+    for task in tasks {
+        found.extend(task.await.map_err(|e| LakeError::Log(lake.events().url().to_string(), e.to_string()))?);
+    }
+    Ok(found)
+}
+
+/// Writes down where the filters of these files lie, where that is not yet known; gives how many were new.
+pub async fn prepare(lake: &Lake, files: &[DataFile]) -> Result<usize, LakeError> {
+    let Some(root) = folder(lake) else { return Ok(0) };
+    let before = list::read(&path(lake, &root)).len();
+    Ok(bring_up_to_date(lake, &root, files).await?.len().saturating_sub(before))
+}
+
+fn folder(lake: &Lake) -> Option<PathBuf> {
+    let url = lake.events().url();
+    if url.scheme() == "file" { url.to_file_path().ok() } else { None }
+}
+
+/// Beside the folds, which can be made again too.
+fn path(lake: &Lake, root: &Path) -> PathBuf {
+    let lake = lake.uri().to_file_path().unwrap_or_else(|()| root.to_owned());
+    lake.join("folds").join("lookup").join("filters")
+}
+
+async fn bring_up_to_date(lake: &Lake, root: &Path, files: &[DataFile]) -> Result<HashMap<String, Entry>, LakeError> {
+    let path = path(lake, root);
+    let mut known = list::read(&path);
+    let new: Vec<String> = files.iter().map(|f| &f.path).filter(|p| !known.contains_key(*p)).cloned().collect();
+    if new.is_empty() {
+        return Ok(known);
+    }
+    let mut tasks = Vec::new();
+    for part in new.chunks(FILES_A_TASK).map(<[String]>::to_vec) {
+        let root = root.to_owned();
+        tasks.push(tokio::task::spawn_blocking(move || {
+            let entry = |path: String| places(&root.join(&path)).map(|entry| (path, entry));
+            part.into_iter().map(entry).collect::<Result<Vec<_>, LakeError>>()
+        }));
+    }
+    for task in tasks {
+        let read = task.await.map_err(|e| LakeError::Log(lake.events().url().to_string(), e.to_string()))?;
+        known.extend(read?);
+    }
+    // Files that compaction replaced are forgotten; those of an older version that is looked at are found again.
+    let state = lake.events().state().await;
+    let present: BTreeSet<&String> = files.iter().map(|file| &file.path).collect();
+    known.retain(|path, _| state.files.contains_key(path) || present.contains(path));
+    if let Err(error) = list::write(&path, &known) {
+        tracing::debug!(%error, "where the filters lie is not kept: the next look-up reads all footers again");
+    }
+    Ok(known)
+}
+
+/// Where the filters of a file lie, by its footer.
+fn places(path: &Path) -> Result<Entry, LakeError> {
+    let doing = || format!("reading {}", path.display());
+    let file = File::open(path).map_err(|cause| LakeError::Io { doing: doing(), cause })?;
+    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
+    let footer = reader.parse_and_finish(&file)?;
+    let names: Vec<&str> = columns::ids().collect();
+    let mut entry = Entry { groups: Vec::new() };
+    for group in footer.row_groups() {
+        let mut places = vec![None; names.len()];
+        for column in group.columns() {
+            let Some(index) = names.iter().position(|name| column.column_path().string() == *name) else { continue };
+            let (Some(offset), Some(length)) = (column.bloom_filter_offset(), column.bloom_filter_length()) else {
+                continue;
+            };
+            places[index] = place(&file, offset, length).map_err(|cause| LakeError::Io { doing: doing(), cause })?;
+        }
+        entry.groups.push(places);
+    }
+    Ok(entry)
+}
+
+/// The filter's bits: what is left of its length behind the header, which begins with their number.
+fn place(file: &File, offset: i64, length: i32) -> std::io::Result<Option<Place>> {
+    let mut head = [0; 6];
+    let offset = u64::try_from(offset).unwrap_or(0);
+    list::read_at(file, &mut head, offset)?;
+    // Thrift's compact protocol: field 1 of type i32, then the number as a zigzag varint.
+    if head[0] != 0x15 {
+        return Ok(None);
+    }
+    let (mut number, mut shift) = (0_u64, 0);
+    for byte in &head[1..] {
+        number |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    let bytes = number >> 1;
+    let length = u64::try_from(length).unwrap_or(0);
+    let fits = bytes >= 32 && bytes % 32 == 0 && bytes < length;
+    Ok(fits.then(|| Place { offset: offset + length - bytes, blocks: (bytes / 32) as u32 }))
+}
+
+/// Whether one of the values may stand in the file; a file that cannot be asked may hold everything.
+fn may_hold(root: &Path, file: &DataFile, entry: &Entry, asked: &[(usize, Vec<u64>)]) -> bool {
+    let Ok(opened) = File::open(root.join(&file.path)) else { return true };
+    entry.groups.iter().any(|places| {
+        asked.iter().any(|(column, hashes)| match &places[*column] {
+            None => true,
+            Some(place) => hashes.iter().any(|hash| {
+                let mut block = [0; 32];
+                let at = place.offset + 32 * hash::block(*hash, place.blocks);
+                list::read_at(&opened, &mut block, at).is_err() || hash::is_in(*hash, &block)
+            }),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

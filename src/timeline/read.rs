@@ -1,0 +1,310 @@
+//! Reading what a timeline is made of: a few pages of a few files, found by their bloom filters and bounds.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::{Map, Value};
+
+use super::{About, Change, Event, Material, lives};
+use crate::detect::log;
+use crate::event::columns;
+use crate::event::time;
+use crate::lake::log::DataFile;
+use crate::lake::table::State;
+use crate::lake::{Lake, lookup};
+use crate::policy::Policy;
+use crate::query::{self, QueryError, output, views};
+
+/// Most events of one timeline: more would not be read by anybody, and would not fit.
+pub const EVENTS_MAX: usize = 100_000;
+/// Most ids that are followed from what was found: the tokens of a grant, the owners of a device.
+const RELATED_MAX: usize = 200;
+/// Columns of events that a timeline does not show.
+const LEFT_OUT: &[&str] = &["raw", "raw_bytes", "reject_reason"];
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub about: About,
+    pub id: &'a str,
+    /// From, and to without its end, in microseconds.
+    pub range: (i64, i64),
+}
+
+/// Why there is nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("more than {EVENTS_MAX} events have {0} {1:?}: ask for less of it with --from and --to")]
+    TooMany(&'static str, String),
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+/// Rows wanted: column and values, joined by OR.
+type Wanted<'a> = Vec<(&'static str, &'a [String])>;
+
+/// Everything a timeline is made of; without events if the lake knows none with the id.
+pub async fn material(lake: &Lake, state: &State, policy: &Policy, asked: &Asked<'_>) -> Result<Material, ReadError> {
+    let names = names(policy, asked);
+    // What a grant did before the range decides how old it is in it; whoever has many grants has too many events.
+    let range = if matches!(asked.about, About::Token | About::Grant) { (i64::MIN, i64::MAX) } else { asked.range };
+    let files = files(state, &["token", "context"], range);
+    let own = rows(lake, files, &[(asked.about.column(), &names)], "TRUE", range).await?;
+    if own.len() > EVENTS_MAX {
+        return Err(ReadError::TooMany(asked.about.column(), asked.id.to_owned()));
+    }
+    if own.is_empty() {
+        return Ok(Material::default());
+    }
+    let (of_grants, context) = tokio::try_join!(
+        rows_of_grants(lake, state, asked.about, &own),
+        context(lake, state, asked.about, &own, range)
+    )?;
+    let all = events(own.into_iter().chain(of_grants).chain(context), policy);
+    let shown = shown(&all, asked, &names);
+    let ids = ids_of_findings(&shown, asked);
+    let mut material = Material { shown, of_grants: all, changes: Vec::new() };
+    material.changes = changes(lake, &ids, asked).await?;
+    Ok(material)
+}
+
+/// Which kinds of id the lake knows a text as.
+pub async fn known_as(lake: &Lake, state: &State, id: &str) -> Result<Vec<About>, ReadError> {
+    let id = [id.to_owned()];
+    let wanted: Wanted<'_> = About::ALL.iter().map(|about| (about.column(), id.as_slice())).collect();
+    let found = rows(lake, files(state, &["token", "context"], (i64::MIN, i64::MAX)), &wanted, "TRUE", (0, i64::MAX));
+    let found = found.await?;
+    let has = |about: &About| found.iter().any(|row| row.get(about.column()).and_then(Value::as_str) == Some(&id[0]));
+    Ok(About::ALL.into_iter().filter(|about| has(about)).collect())
+}
+
+/// The id; of a person every name that stands for the same one.
+fn names(policy: &Policy, asked: &Asked<'_>) -> Vec<String> {
+    let mut names = BTreeSet::from([asked.id.to_owned()]);
+    if asked.about == About::Subject {
+        let subject = policy.identities().subject_of(asked.id);
+        names.insert(subject.to_owned());
+        let others = policy.identities().aliases().filter(|(_, of)| *of == subject);
+        names.extend(others.map(|(alias, _)| alias.to_owned()));
+    }
+    names.into_iter().collect()
+}
+
+/// The data files of these classes whose day touches the range.
+fn files(state: &State, classes: &[&str], range: (i64, i64)) -> Vec<DataFile> {
+    let day = |micros: i64| (micros > i64::MIN && micros < i64::MAX).then(|| time::date(micros));
+    let (from, to) = (day(range.0), day(range.1));
+    let of_class = |file: &&DataFile| {
+        let value = |name: &str| file.partition_values.get(name).and_then(Option::as_deref);
+        value(columns::CLASS).is_some_and(|class| classes.contains(&class))
+            && value(columns::EVENT_DATE).is_none_or(|day| {
+                from.as_deref().is_none_or(|from| day >= from) && to.as_deref().is_none_or(|to| day <= to)
+            })
+    };
+    state.files.values().filter(of_class).cloned().collect()
+}
+
+async fn rows(
+    lake: &Lake,
+    files: Vec<DataFile>,
+    wanted: &[(&'static str, &[String])],
+    and: &str,
+    range: (i64, i64),
+) -> Result<Vec<Map<String, Value>>, QueryError> {
+    let wanted: Vec<_> = wanted.iter().filter(|(_, texts)| !texts.is_empty()).copied().collect();
+    let files = if wanted.is_empty() { Vec::new() } else { lookup::files_with(lake, files, &wanted).await? };
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let context = query::session(query::Limits::default())?;
+    views::replace(&context, "events", query::events(lake, &context, files)?)?;
+    let one_of: Vec<String> = wanted.iter().map(|(column, texts)| one_of(column, texts)).collect();
+    let names: Vec<String> =
+        columns::ALL.iter().filter(|c| !LEFT_OUT.contains(&c.name)).map(|c| format!("\"{}\"", c.name)).collect();
+    let mut sql = format!("SELECT {} FROM events WHERE ({}) AND {and}", names.join(", "), one_of.join(" OR "));
+    for (bound, sign) in [(range.0, ">="), (range.1, "<")] {
+        if bound > 0 && bound < i64::MAX {
+            sql.push_str(&format!(" AND event_time {sign} TIMESTAMP '{}'", time::format(bound)));
+        }
+    }
+    sql.push_str(&format!(" LIMIT {}", EVENTS_MAX + 1));
+    let found = query::collect(query::plan(&context, &sql).await?).await?;
+    Ok(output::objects(&found.batches)
+        .map(|row| row.into_iter().filter(|(_, value)| !value.is_null()).collect())
+        .collect())
+}
+
+/// A column that has one of the texts. The bounds say nothing new, but prune pages where rows are ordered by the column.
+fn one_of(column: &str, texts: &[String]) -> String {
+    let quoted = |text: &String| format!("'{}'", text.replace('\'', "''"));
+    let listed = texts.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    match (texts, texts.iter().min(), texts.iter().max()) {
+        ([_], _, _) | (_, None, _) | (_, _, None) => format!("{column} = {listed}"),
+        (_, Some(least), Some(most)) => {
+            let (least, most) = (quoted(least), quoted(most));
+            format!("({column} >= {least} AND {column} <= {most} AND {column} IN ({listed}))")
+        }
+    }
+}
+
+/// Different values of a column, none if there are too many to follow.
+fn related(rows: &[Map<String, Value>], column: &str) -> Vec<String> {
+    let values: BTreeSet<&str> = rows.iter().filter_map(|row| row.get(column)?.as_str()).collect();
+    if values.len() > RELATED_MAX { Vec::new() } else { values.into_iter().map(str::to_owned).collect() }
+}
+
+/// All rows of the grants that were met, so that it is known when they began; those stored under a token of theirs too.
+async fn rows_of_grants(
+    lake: &Lake,
+    state: &State,
+    about: About,
+    own: &[Map<String, Value>],
+) -> Result<Vec<Map<String, Value>>, QueryError> {
+    if about == About::Subject {
+        return Ok(Vec::new());
+    }
+    let mut grants = related(own, "grant_id");
+    if about == About::Grant {
+        grants.clear();
+    }
+    let tokens = if matches!(about, About::Grant | About::Token) { related(own, "token_id") } else { Vec::new() };
+    let wanted: Wanted<'_> = vec![("grant_id", &grants), ("token_id", &tokens)];
+    rows(lake, files(state, &["token", "context"], (i64::MIN, i64::MAX)), &wanted, "TRUE", (0, i64::MAX)).await
+}
+
+/// What befell the owners and devices that were met, and revocations that name no token.
+async fn context(
+    lake: &Lake,
+    state: &State,
+    about: About,
+    own: &[Map<String, Value>],
+    range: (i64, i64),
+) -> Result<Vec<Map<String, Value>>, QueryError> {
+    let (subjects, devices) = (related(own, "subject_id"), related(own, "device_id"));
+    let wanted: Wanted<'_> = vec![("subject_id", &subjects), ("device_id", &devices)];
+    let mut found = rows(lake, files(state, &["context"], range), &wanted, "TRUE", range).await?;
+    if matches!(about, About::Token | About::Grant) {
+        // From the first event on: what was revoked before is not revoked again.
+        let times = own.iter().filter_map(|row| time::parse(row.get("event_time")?.as_str()?));
+        let range = (times.min().unwrap_or(0), i64::MAX);
+        let broad = "action = 'revoke' AND token_id IS NULL AND family_id IS NULL";
+        let wanted: Wanted<'_> = vec![("subject_id", &subjects)];
+        found.extend(rows(lake, files(state, &["token"], range), &wanted, broad, range).await?);
+    }
+    Ok(found)
+}
+
+/// Rows as events: each once, aliases of tokens and of people resolved, by time.
+pub fn events(rows: impl Iterator<Item = Map<String, Value>>, policy: &Policy) -> Vec<Event> {
+    let text = |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
+    let mut once: BTreeMap<(Option<String>, Option<String>), Map<String, Value>> = BTreeMap::new();
+    // Of two contents under one id the smaller record hash counts, as in the view `single_events`.
+    let place = |row: &Map<String, Value>| {
+        let number = |name: &str| row.get(name).and_then(Value::as_i64);
+        (text(row, "record_hash"), text(row, "topic"), number("partition"), number("offset"), number("record_index"))
+    };
+    for row in rows {
+        let key = (text(&row, "source"), text(&row, "event_id"));
+        match once.get(&key) {
+            Some(other) if place(other) <= place(&row) => {}
+            _ => {
+                once.insert(key, row);
+            }
+        }
+    }
+    let mut families: HashMap<String, String> = HashMap::new();
+    for row in once.values() {
+        if let (Some(token), Some(family)) = (text(row, "token_id"), text(row, "family_id")) {
+            let known = families.entry(token).or_insert_with(|| family.clone());
+            if family < *known {
+                *known = family;
+            }
+        }
+    }
+    let mut events: Vec<Event> = once
+        .into_values()
+        .map(|mut row| {
+            let lone = if row.contains_key("family_id") { None } else { text(&row, "token_id") };
+            let grant = lone.and_then(|token| families.get(&token).cloned()).or_else(|| text(&row, "grant_id"));
+            if let Some(subject) = text(&row, "subject_id") {
+                row.insert("subject_id".to_owned(), policy.identities().subject_of(&subject).into());
+            }
+            let at = text(&row, "event_time").and_then(|at| time::parse(&at)).unwrap_or(0);
+            Event { at, grant, row }
+        })
+        .collect();
+    events.sort_by_cached_key(|event| (event.at, text(&event.row, "event_id")));
+    events
+}
+
+/// Those that the timeline is of: its own, what befell its owners and devices, and revocations that cover it.
+fn shown(all: &[Event], asked: &Asked<'_>, names: &[String]) -> Vec<Event> {
+    let is_own = |event: &Event| match event.text(asked.about.column()) {
+        Some(value) => names.iter().any(|name| name == value),
+        None => false,
+    };
+    let grants: BTreeSet<&String> = all.iter().filter(|e| is_own(e)).filter_map(|e| e.grant.as_ref()).collect();
+    let of_them = |event: &Event| event.grant.as_ref().is_some_and(|grant| grants.contains(grant));
+    let exercises: Vec<&Event> = all.iter().filter(|event| event.is_exercise() && of_them(event)).collect();
+    let covers = |event: &Event| {
+        lives::is_broad_revocation(event) && exercises.iter().any(|exercise| lives::is_covered(exercise, event))
+    };
+    let is_shown = |event: &&Event| {
+        event.is_context()
+            || match asked.about {
+                About::Grant => of_them(event) || covers(event),
+                // What is said of the grant as a whole is said of each of its tokens.
+                About::Token => is_own(event) || (of_them(event) && event.text("token_id").is_none()) || covers(event),
+                About::Subject => {
+                    // Names were resolved: each of them is now the one that counts.
+                    is_own(event)
+                }
+                About::Device | About::Host => is_own(event),
+            }
+    };
+    all.iter().filter(is_shown).cloned().collect()
+}
+
+/// The ids of which findings are looked for; none: too many to name.
+fn ids_of_findings(shown: &[Event], asked: &Asked<'_>) -> BTreeSet<String> {
+    let mut ids: BTreeSet<String> = shown.iter().filter_map(|event| event.grant.clone()).collect();
+    ids.insert(asked.id.to_owned());
+    if matches!(asked.about, About::Grant | About::Token) {
+        for column in ["host_id", "device_id", "session_id"] {
+            ids.extend(shown.iter().filter_map(|event| event.text(column)).map(str::to_owned));
+        }
+    }
+    ids
+}
+
+/// What became of findings about these ids.
+async fn changes(lake: &Lake, ids: &BTreeSet<String>, asked: &Asked<'_>) -> Result<Vec<Change>, QueryError> {
+    let found = log::changes_about(lake, ids, RELATED_MAX).await?;
+    let concerns = |change: &Change| {
+        let of = |column: &str| change.key.get(column).and_then(Value::as_str);
+        match of("grant_id") {
+            Some(grant) => ids.contains(grant),
+            None => change.key.iter().any(|(column, value)| {
+                let is_id = column == asked.about.column() || column.ends_with("_id") && column != "project_id";
+                is_id && value.as_str().is_some_and(|value| ids.contains(value))
+            }),
+        }
+    };
+    Ok(output::objects(&found.batches).map(change).filter(concerns).collect())
+}
+
+fn change(row: Map<String, Value>) -> Change {
+    let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
+    let moment = |name: &str| text(name).and_then(|at| time::parse(&at));
+    Change {
+        finding_id: text("finding_id").unwrap_or_default(),
+        detector: text("detector").unwrap_or_default(),
+        change: text("change").unwrap_or_default(),
+        severity: text("severity").unwrap_or_default(),
+        key: text("key").and_then(|key| serde_json::from_str(&key).ok()).unwrap_or_default(),
+        violated_at: moment("violated_at").unwrap_or(0),
+        resolved_at: moment("resolved_at"),
+        at: moment("at").unwrap_or(0),
+        owner: text("owner"),
+        reason: text("reason"),
+    }
+}
