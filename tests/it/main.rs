@@ -5,6 +5,7 @@ mod bad_input;
 mod cases;
 mod cli;
 mod decode;
+mod deploy;
 mod detect;
 mod earlier;
 mod envelopes;

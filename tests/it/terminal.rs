@@ -109,7 +109,8 @@ fn the_manual_has_a_page_for_each_command() {
 
 #[test]
 fn colours_are_for_terminals_and_hints_for_people() {
-    let gone = program().args(["--lake", "/no/such/place", "status"]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1");
+    let mut gone = program();
+    gone.args(["--lake", "/no/such/place", "status"]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1");
     let said = gone.output().unwrap().stderr;
     assert!(!said.contains(&0x1b), "{}", String::from_utf8_lossy(&said));
     let help = tokentrail(&["detect", "--help"]).stdout;
