@@ -22,5 +22,6 @@ mod replay;
 mod secrets;
 mod settled;
 mod source;
+mod telemetry;
 mod terminal;
 mod tidy;
