@@ -15,6 +15,7 @@ macro_rules! eprintln {
 
 mod backtest;
 mod cases;
+mod config;
 mod decode;
 mod demo;
 mod detect;
@@ -37,6 +38,7 @@ mod query;
 mod reference;
 mod repeat;
 mod scaffold;
+mod serve;
 mod standard;
 mod status;
 
@@ -128,6 +130,10 @@ enum Command {
     Status(status::Args),
     /// Compact files and write checkpoints
     Maintain(maintain::Args),
+    /// Ingest, detect and maintain in one process, until a signal ends it
+    Serve(serve::Args),
+    /// Check, show or begin the configuration of the service
+    Config(config::Args),
     /// Make a synthetic company's events, with planted violations
     Generate(generate::Args),
     /// Print what a shell needs to complete our arguments
@@ -182,6 +188,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Fingerprint(args) => fingerprint::run(&args, &global),
             Command::Status(args) => status::run(args, &global).await,
             Command::Maintain(args) => maintain::run(args, &global).await,
+            Command::Serve(args) => serve::run(args).await,
+            Command::Config(args) => config::run(args, &global).await,
             Command::Generate(args) => generate::run(args, &global),
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args),

@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::decode::Format;
 use crate::decode::mapping::Mapping;
 use crate::lake::{Appended, Lake, LakeError, maintenance};
+use crate::source::kafka::Positions;
 use crate::source::{Lags, Polled, Source, SourceError, SourceId, Starts};
 use buffer::{Batch, Buffer};
 use decoding::{DecodeError, Decoded, Decoding};
@@ -222,6 +223,15 @@ pub async fn run(
     let summary = run.summary();
     progress.send_replace(Progress { summary, lag: source.lag(), ..Progress::default() });
     Ok(summary)
+}
+
+/// Asks the lake for positions from a consumer's own thread.
+pub fn positions(lake: &Lake) -> Positions {
+    let (lake, runtime) = (lake.clone(), tokio::runtime::Handle::current());
+    Arc::new(move |id: &SourceId| {
+        let Some(app_id) = id.app_id() else { return Ok(None) };
+        runtime.block_on(lake.position(&app_id)).map_err(|e| e.to_string())
+    })
 }
 
 /// Decoding runs on a blocking thread; everything else is a step already.

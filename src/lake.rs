@@ -13,6 +13,7 @@ pub mod writer;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use object_store::ObjectStoreExt as _;
 use thiserror::Error;
 use url::Url;
 
@@ -111,6 +112,27 @@ impl Lake {
         let url = locate(uri)?;
         let events = Table::open_or_create(&url, &events_spec()).await?;
         Ok(Self { uri: url, events })
+    }
+
+    /// Whether something can be put at `uri` and deleted again; a folder that is made for it is taken away.
+    ///
+    /// # Errors
+    /// [`LakeError::Location`], or what the store says.
+    pub async fn try_writing(uri: &str) -> Result<(), LakeError> {
+        let url = locate(uri)?;
+        let (store, folder) = table::place(&url)?;
+        let doing = |what: &str| format!("{what} a file in {uri}");
+        let path = folder.join(format!("try-{}", uuid::Uuid::new_v4().simple()));
+        let local = url.to_file_path().ok().filter(|_| url.scheme() == "file");
+        let was_there = local.as_ref().is_none_or(|folder| folder.exists());
+        let put = store.put(&path, Vec::new().into()).await;
+        put.map_err(|cause| LakeError::Storage { doing: doing("writing"), cause })?;
+        let deleted = store.delete(&path).await;
+        deleted.map_err(|cause| LakeError::Storage { doing: doing("deleting"), cause })?;
+        if let Some(folder) = local.filter(|_| !was_there) {
+            let _ = std::fs::remove_dir(folder); // an empty folder does no harm
+        }
+        Ok(())
     }
 
     /// The `events` table.

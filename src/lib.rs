@@ -14,9 +14,11 @@
 //! (tests/it/tidy.rs); docs/ARCHITECTURE.md has the reasons.
 
 pub mod cli;
+pub mod config;
+pub mod serve;
 pub mod telemetry;
 
-pub mod serve;
+pub mod alert;
 
 pub mod detect;
 pub mod generate;

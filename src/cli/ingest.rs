@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -18,8 +17,8 @@ use crate::decode::Format;
 use crate::ingest::{self, Options, Progress, Summary};
 use crate::lake::Lake;
 use crate::source::file::FileSource;
-use crate::source::kafka::{KafkaOptions, KafkaSource, Positions};
-use crate::source::{Polled, Source, SourceId};
+use crate::source::kafka::{KafkaOptions, KafkaSource};
+use crate::source::{Polled, Source};
 
 /// Arguments of `ingest`.
 #[derive(clap::Args, Clone, Debug)]
@@ -101,7 +100,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let summary = match kafka {
         Some(kafka) => {
-            let mut source = KafkaSource::open(kafka, positions(&lake)).await?;
+            let mut source = KafkaSource::open(kafka, ingest::positions(&lake)).await?;
             if args.discard {
                 return discard(&mut source).await;
             }
@@ -166,37 +165,18 @@ async fn signal() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Asks the lake for positions from the consumer's own thread.
-fn positions(lake: &Lake) -> Positions {
-    let (lake, runtime) = (lake.clone(), tokio::runtime::Handle::current());
-    Arc::new(move |id: &SourceId| {
-        let Some(app_id) = id.app_id() else { return Ok(None) };
-        runtime.block_on(lake.position(&app_id)).map_err(|e| e.to_string())
-    })
-}
-
 fn kafka_options(args: &Args) -> anyhow::Result<KafkaOptions> {
     let mut options = KafkaOptions { topics: args.topic.clone(), once: args.once, ..KafkaOptions::default() };
-    let mut set = |line: &str, place: &str| -> anyhow::Result<()> {
-        let (name, value) =
-            line.split_once('=').with_context(|| format!("{place}: {:?} is not NAME=VALUE", line.split(' ').next()))?;
-        options.properties.insert(name.trim().to_owned(), value.trim().to_owned());
-        Ok(())
-    };
-    set(&format!("group.id={}", args.group), "--group")?;
+    options.add_property("--group", &format!("group.id={}", args.group))?;
     if !args.bootstrap.is_empty() {
-        set(&format!("bootstrap.servers={}", args.bootstrap.join(",")), "--bootstrap")?;
+        options.add_property("--bootstrap", &format!("bootstrap.servers={}", args.bootstrap.join(",")))?;
     }
     if let Some(path) = &args.properties_file {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        for (number, line) in
-            text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.trim_start().starts_with('#'))
-        {
-            set(line, &format!("{}:{}", path.display(), number + 1))?;
-        }
+        options.add_properties(&path.display().to_string(), &text)?;
     }
     for property in &args.properties {
-        set(property, "--property")?;
+        options.add_property("--property", property)?;
     }
     if options.topics.is_empty() {
         bail!("--from kafka needs --topic NAME");

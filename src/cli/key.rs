@@ -1,15 +1,13 @@
 //! The key of fingerprints, as commands are given it.
 
-use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::ingest::key::{KeySource, Keys, default_file};
+use crate::ingest::key::{KeySource, Keys};
 use crate::ingest::protection::Protection;
 use crate::lake::Lake;
-use crate::lake::keys::KeyMark;
 
 /// Which key. Itself it is only read from a file or the environment: others see what stands on a command line.
 #[derive(clap::Args, Clone, Debug)]
@@ -34,26 +32,17 @@ pub struct ProtectionArgs {
 }
 
 impl KeyArgs {
-    fn source(&self) -> KeySource {
-        let variable = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let by_default = || default_file(variable("XDG_CONFIG_HOME").as_deref(), variable("HOME").as_deref());
-        KeySource { text: variable("TOKENTRAIL_SECRET_KEY"), file: self.secret_key_file.clone().or_else(by_default) }
-    }
-
     /// The keys there are. None is made.
     pub fn known(&self) -> anyhow::Result<Option<Keys>> {
-        Ok(self.source().known()?)
+        Ok(KeySource::here(self.secret_key_file.clone()).known()?)
     }
 }
 
 impl ProtectionArgs {
     /// What this lake's records are to lose. The key is made if there is none; the lake must know it, or none yet.
     pub async fn protection(&self, lake: &Lake) -> anyhow::Result<Arc<Protection>> {
-        let folder = lake.uri().to_file_path().ok().filter(|_| lake.uri().scheme() == "file");
-        let keys = self.key.source().keys(folder.as_deref()).context("secrets must not be stored as they are")?;
-        let key = &keys.current;
-        let mark = KeyMark { id: key.id().to_owned(), check: key.check_value() };
-        lake.admit_key(&mark, self.rotate_secret_key).await?;
-        Ok(Arc::new(Protection::new(key, self.pseudonymise)))
+        let source = KeySource::here(self.key.secret_key_file.clone());
+        let protection = Protection::of_lake(lake, &source, self.rotate_secret_key, self.pseudonymise).await;
+        protection.context("secrets must not be stored as they are")
     }
 }

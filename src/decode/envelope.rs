@@ -93,8 +93,10 @@ pub fn open(bytes: &[u8], format: Format, show: &mut dyn FnMut(Leaf<'_>)) {
         Ok(record) => {
             let text = std::str::from_utf8(bytes).unwrap_or_default();
             let place = Place { text, piece, is_whole: true };
-            if recognise(&record, format).is_some() || opener.knows(&record, 0) {
-                opener.peel(&record, &place, 0);
+            if let Some(owner) = recognise(&record, format) {
+                opener.record(&record, &place, owner);
+            } else if opener.holds(&record, 0) {
+                opener.unwrap(&record, &place, 0);
             } else if is_empty(&record) {
                 opener.tell(Content::Empty, place.piece);
             } else {
@@ -148,11 +150,13 @@ impl Opener<'_> {
         (self.show)(Leaf { content, piece });
     }
 
-    /// Whether a known record is in there.
+    /// Whether this is a known record or holds one.
     fn knows(&self, node: &Json<'_>, depth: usize) -> bool {
-        if recognise(node, self.format).is_some() {
-            return true;
-        }
+        recognise(node, self.format).is_some() || self.holds(node, depth)
+    }
+
+    /// Whether a known record is in there.
+    fn holds(&self, node: &Json<'_>, depth: usize) -> bool {
         if depth == ENVELOPES_MAX {
             return false;
         }
@@ -175,11 +179,16 @@ impl Opener<'_> {
         }
     }
 
-    /// Shows what is in a node that holds something known.
+    /// Shows a node that is, or holds, something known.
     fn peel(&mut self, node: &Json<'_>, place: &Place<'_>, depth: usize) {
-        if let Some(owner) = recognise(node, self.format) {
-            return self.record(node, place, owner);
+        match recognise(node, self.format) {
+            Some(owner) => self.record(node, place, owner),
+            None => self.unwrap(node, place, depth),
         }
+    }
+
+    /// Shows what is in a node that is no record itself.
+    fn unwrap(&mut self, node: &Json<'_>, place: &Place<'_>, depth: usize) {
         if depth == ENVELOPES_MAX {
             return self.nobodys(node, place);
         }
@@ -187,10 +196,10 @@ impl Opener<'_> {
             Json::List(items, span) => self.list(items, span.start as usize..span.end as usize, place, depth),
             Json::Object(..) => match contents(node).find(|inner| self.knows(inner, depth + 1)) {
                 Some(inner) => self.peel(inner, place, depth + 1),
-                None if self.knows(node, depth) => self.tokens(tokens(node), place, depth),
+                None if self.holds(node, depth) => self.tokens(tokens(node), place, depth),
                 None => self.nobodys(node, place),
             },
-            Json::Text(text) if self.knows(node, depth) => self.text(text, place, depth),
+            Json::Text(text) if self.holds(node, depth) => self.text(text, place, depth),
             _ => self.nobodys(node, place),
         }
     }

@@ -52,9 +52,14 @@ impl<'a> Json<'a> {
 
     /// The member named `key`: spelled so, else in any case; the last one if it is there twice. Nothing: null.
     pub fn get(&'a self, key: &str) -> &'a Json<'a> {
+        self.member(key.as_bytes())
+    }
+
+    fn member(&'a self, key: &[u8]) -> &'a Json<'a> {
         let Json::Object(members, _) = self else { return &NOTHING };
         let mut other_case = &NOTHING;
         for (name, value) in members.iter().rev() {
+            let name = name.as_bytes();
             if name.len() != key.len() {
                 continue;
             }
@@ -70,7 +75,8 @@ impl<'a> Json<'a> {
 
     /// The value at a path of keys with dots between, such as `client.ipAddress`.
     pub fn at(&'a self, path: &str) -> &'a Json<'a> {
-        path.split('.').fold(self, |value, key| value.get(key))
+        // By bytes: in paths as short as these, a search for a character costs more than the look-up.
+        path.as_bytes().split(|byte| *byte == b'.').fold(self, |value, key| value.member(key))
     }
 
     /// Whether an object has this key with a value other than null.

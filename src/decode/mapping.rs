@@ -25,7 +25,9 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::io::Read as _;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::envelope::RECORDS_MAX;
@@ -63,7 +65,29 @@ enum Unmatched {
     Other(Box<EventMapping>),
 }
 
+/// Why there is no mapping.
+#[derive(Debug, thiserror::Error)]
+pub enum MappingError {
+    #[error("cannot read the mapping {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Invalid(#[from] Mistakes),
+}
+
 impl Mapping {
+    /// Reads the mapping in a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or every mistake in it, by line.
+    pub fn load(path: &std::path::Path) -> Result<Self, MappingError> {
+        let unreadable = |source| MappingError::Unreadable { path: path.to_owned(), source };
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        // One more than is accepted, so that what is larger is seen to be.
+        file.take(MAPPING_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
+        Ok(Self::parse(&path.display().to_string(), &text)?)
+    }
+
     /// Reads a mapping from text; `file_name` is for messages.
     ///
     /// # Errors

@@ -29,6 +29,10 @@ pub enum Owner {
 
 /// Whose record this is, if it is in a format that is looked for.
 pub fn recognise(record: &Json<'_>, format: Format) -> Option<Owner> {
+    // Text that begins like a record in JSON is no provider's line; it may hold a record.
+    if record.verbatim().is_some_and(|text| text.starts_with('{')) {
+        return None;
+    }
     match (format, format.provider()) {
         (_, Some(provider)) => (provider.is_mine)(record).then_some(Owner::Provider(provider)),
         (Format::Native, _) => is_native(record).then_some(Owner::Native),

@@ -18,7 +18,7 @@ use super::runs::{self, Run};
 use crate::finding::{Evidence, Finding, Severity, State, Verdict};
 use crate::lake::scan::Files;
 use crate::lake::table::{Commit, Table, TableSpec};
-use crate::lake::{Lake, LakeError, writer};
+use crate::lake::{Lake, LakeError, maintenance, writer};
 use crate::query::{self, QueryError, Rows, views};
 
 pub(super) fn text(name: &str) -> Field {
@@ -33,7 +33,7 @@ pub(super) fn number(name: &str) -> Field {
     Field::new(name, DataType::Int64, true)
 }
 
-static FINDINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
+pub(super) static FINDINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
         text("finding_id"),
         text("detector"),
@@ -202,6 +202,16 @@ pub async fn present(lake: &Lake) -> Result<Vec<Finding>, QueryError> {
     Ok(findings)
 }
 
+/// Merges the many small files of the log and of the record of runs: each run adds one to both.
+pub async fn tidy(lake: &Lake) -> Result<(), LakeError> {
+    for (name, schema) in [("findings", &*FINDINGS), ("detector_runs", &*runs::SCHEMA)] {
+        if let Some(table) = Table::open(lake.uri(), name).await? {
+            maintenance::compact_plain(&table, schema).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn register_table(
     context: &SessionContext,
     table: &Table,
@@ -256,7 +266,7 @@ fn changes(run: &Run, transitions: &[Transition], sequence: i64) -> Result<Recor
 }
 
 /// Rows of the log as findings.
-fn read(batch: &RecordBatch) -> Result<Vec<Finding>, QueryError> {
+pub(super) fn read(batch: &RecordBatch) -> Result<Vec<Finding>, QueryError> {
     let bad = |what: &str| QueryError::from(LakeError::Log("findings".to_owned(), what.to_owned()));
     let column = |name: &str| batch.column_by_name(name).ok_or_else(|| bad(name));
     let texts = |name: &str| column(name)?.as_string_view_opt().ok_or_else(|| bad(name));

@@ -70,6 +70,13 @@ pub fn default_file(config_home: Option<&str>, home: Option<&str>) -> Option<Pat
 }
 
 impl KeySource {
+    /// The key in the environment, else in a file; that of the user if none is named.
+    pub fn here(file: Option<PathBuf>) -> Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let by_default = || default_file(variable("XDG_CONFIG_HOME").as_deref(), variable("HOME").as_deref());
+        Self { text: variable("TOKENTRAIL_SECRET_KEY"), file: file.or_else(by_default) }
+    }
+
     /// The keys; a new one is made and said to be if there is no file yet. `lake` is the lake's folder, if it is one.
     ///
     /// # Errors

@@ -11,6 +11,9 @@ use crate::csv::Header;
 use crate::decode::secrets::Redactor;
 use crate::decode::secrets::key::{KEY_BYTES, Key};
 use crate::decode::secrets::pseudonyms::Pseudonyms;
+use crate::ingest::key::{KeyFileError, KeySource};
+use crate::lake::keys::KeyMark;
+use crate::lake::{Lake, LakeError};
 use crate::source::{Body, Chunk};
 
 /// Takes secrets and names out of records.
@@ -25,7 +28,35 @@ pub struct Kept<'a> {
     pub reason: Cow<'a, str>,
 }
 
+/// Why records cannot be protected.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtectionError {
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
 impl Protection {
+    /// What a lake's records are to lose. The key is made if there is none; the lake must know it, or none yet, unless it
+    /// is to `rotate`.
+    ///
+    /// # Errors
+    /// No key can be had, or the lake knows another.
+    pub async fn of_lake(
+        lake: &Lake,
+        source: &KeySource,
+        rotate: bool,
+        pseudonymise: bool,
+    ) -> Result<Arc<Self>, ProtectionError> {
+        let folder = lake.uri().to_file_path().ok().filter(|_| lake.uri().scheme() == "file");
+        let keys = source.keys(folder.as_deref())?;
+        let key = &keys.current;
+        let mark = KeyMark { id: key.id().to_owned(), check: key.check_value() };
+        lake.admit_key(&mark, rotate).await?;
+        Ok(Arc::new(Self::new(key, pseudonymise)))
+    }
+
     /// Fingerprints, and pseudonyms if wanted, under this key.
     pub fn new(key: &Key, pseudonymise: bool) -> Self {
         Self { redactor: Redactor::new(key.clone()), pseudonyms: pseudonymise.then(|| Pseudonyms::new(key.clone())) }

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::log::{Add, DataFile, Remove};
 use super::table::{Commit, State, Table};
@@ -54,6 +55,29 @@ pub async fn maintain(table: &Table) -> Result<Compacted, LakeError> {
     let compacted = compact(table, None).await?;
     checkpoint(table).await?;
     Ok(compacted)
+}
+
+/// Small files of a table other than `events` are merged from this many on.
+const PLAIN_FILES_MIN: usize = 32;
+
+/// Merges the small files of a table other than `events`, whose rows need no order, and writes a checkpoint.
+pub async fn compact_plain(table: &Table, schema: &SchemaRef) -> Result<(), LakeError> {
+    let state = table.refresh().await?;
+    for files in candidates(&state, PLAIN_FILES_MIN) {
+        let mut batches = Vec::new();
+        for file in &files {
+            let Some(bytes) = bytes(table, file).await? else { return Ok(()) };
+            let options = ArrowReaderOptions::new().with_schema(schema.clone());
+            for batch in ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?.build()? {
+                batches.push(batch?);
+            }
+        }
+        let mut add = writer::write_plain(table, arrow::compute::concat_batches(schema, &batches)?).await?;
+        add.data_change = false;
+        exchange(table, "OPTIMIZE", &files, vec![add]).await?;
+        checkpoint(table).await?;
+    }
+    Ok(())
 }
 
 /// Groups of small files of one partition, each small enough to be rewritten in memory.
@@ -209,8 +233,8 @@ fn in_order(batches: &[RecordBatch]) -> Result<(Vec<u8>, serde_json::Value), Lak
 }
 
 /// Files are read with the schema they are written with, whatever their footer suggests.
-fn reader_options() -> parquet::arrow::arrow_reader::ArrowReaderOptions {
-    parquet::arrow::arrow_reader::ArrowReaderOptions::new().with_schema(FILE_SCHEMA.clone())
+fn reader_options() -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_schema(FILE_SCHEMA.clone())
 }
 
 /// Writes a checkpoint of the newest version, so that opening the table reads no more than the commits after it.

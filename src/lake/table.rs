@@ -278,6 +278,13 @@ impl Table {
     }
 }
 
+/// The store that holds a folder, and the folder's path in it.
+pub(super) fn place(folder: &Url) -> Result<(Arc<dyn ObjectStore>, Path), LakeError> {
+    let wrong = |e: &dyn std::fmt::Display| LakeError::Location(folder.to_string(), e.to_string());
+    let store = DeltaTableBuilder::from_url(folder.clone()).and_then(|b| b.build_storage()).map_err(|e| wrong(&e))?;
+    Ok((store.root_object_store(None), Path::from_url_path(folder.path()).map_err(|e| wrong(&e))?))
+}
+
 fn readable(url: &Url, state: &State) -> Result<(), LakeError> {
     let format = state.configuration.get("tokentrail.format").and_then(|f| f.parse::<u32>().ok()).unwrap_or(FORMAT);
     let newer = |found: String| LakeError::Newer { uri: url.to_string(), found, known: format!("format {FORMAT}") };

@@ -29,6 +29,39 @@ pub struct KafkaOptions {
     pub once: bool,
 }
 
+impl KafkaOptions {
+    /// Takes properties as a file has them: NAME=VALUE a line, empty lines and those that begin with `#` left out.
+    ///
+    /// # Errors
+    /// The line that is not NAME=VALUE.
+    pub fn add_properties(&mut self, file_name: &str, text: &str) -> Result<(), SourceError> {
+        let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.trim_start().starts_with('#'));
+        for (number, line) in lines {
+            self.add_property(&format!("{file_name}:{}", number + 1), line)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one property, NAME=VALUE; `place` is where it stands, for messages.
+    ///
+    /// # Errors
+    /// It is not NAME=VALUE. Of the line only the first word is told: it may hold a secret.
+    pub fn add_property(&mut self, place: &str, line: &str) -> Result<(), SourceError> {
+        let wrong = || SourceError::Kafka(format!("{place}: {:?} is not NAME=VALUE", line.split(' ').next()));
+        let (name, value) = line.split_once('=').ok_or_else(wrong)?;
+        self.properties.insert(name.trim().to_owned(), value.trim().to_owned());
+        Ok(())
+    }
+}
+
+/// Whether broker and topics answer, asked without joining the group. Blocks for some seconds at most.
+///
+/// # Errors
+/// As for [`KafkaSource::open`].
+pub fn check(options: &KafkaOptions) -> Result<(), SourceError> {
+    consumer::look(options, Arc::new(|_: &SourceId| Ok(None))).map(|_| ())
+}
+
 /// A member of a consumer group.
 pub struct KafkaSource {
     polled: mpsc::Receiver<Result<Polled, SourceError>>,

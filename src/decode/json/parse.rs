@@ -155,7 +155,7 @@ impl<'a> Values<'a> {
             }
         }
         self.at += 1;
-        Ok(Json::Object(self.members.drain(first..).collect(), start..self.at as u32))
+        Ok(Json::Object(self.members.split_off(first).into_boxed_slice(), start..self.at as u32))
     }
 
     fn list(&mut self) -> Parsed<Json<'a>> {
@@ -175,7 +175,7 @@ impl<'a> Values<'a> {
             }
         }
         self.at += 1;
-        Ok(Json::List(self.items.drain(first..).collect(), start..self.at as u32))
+        Ok(Json::List(self.items.split_off(first).into_boxed_slice(), start..self.at as u32))
     }
 
     fn number(&mut self) -> Parsed<Json<'a>> {
@@ -214,33 +214,43 @@ impl<'a> Values<'a> {
     }
 
     /// Text behind its opening quote, with the closing one passed.
+    #[inline]
     fn string(&mut self) -> Parsed<Cow<'a, str>> {
         self.at += 1;
         let start = self.at;
+        self.at = self.stop(start)?;
+        if self.bytes.get(self.at) != Some(&b'"') {
+            return self.escaped(start);
+        }
+        let plain = self.text.get(start..self.at).unwrap_or_default();
+        self.at += 1;
+        Ok(Cow::Borrowed(plain))
+    }
+
+    /// Text that is not all as it stands, from its start; the place reached is the first character that is not.
+    fn escaped(&mut self, start: usize) -> Parsed<Cow<'a, str>> {
         let mut unescaped = String::new();
         let mut from = start;
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let stop = self.at + special(rest).ok_or(Fault("text without an end"))?;
-            self.at = stop;
-            let plain = self.text.get(from..stop).unwrap_or_default();
+            let stop = self.at;
+            unescaped.push_str(self.text.get(from..stop).unwrap_or_default());
             match self.bytes.get(stop) {
                 Some(b'"') => {
                     self.at += 1;
-                    if from == start {
-                        return Ok(Cow::Borrowed(plain));
-                    }
-                    unescaped.push_str(plain);
                     return Ok(Cow::Owned(unescaped));
                 }
-                Some(b'\\') => {
-                    unescaped.push_str(plain);
-                    unescaped.push(self.escape()?);
-                    from = self.at;
-                }
+                Some(b'\\') => unescaped.push(self.escape()?),
                 _ => return Err(Fault("a control character in text")),
             }
+            from = self.at;
+            self.at = self.stop(from)?;
         }
+    }
+
+    /// Where text that goes on here ends or has an escape.
+    fn stop(&self, from: usize) -> Parsed<usize> {
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        Ok(from + special(rest).ok_or(Fault("text without an end"))?)
     }
 
     /// One character written with a backslash.
@@ -285,9 +295,9 @@ impl<'a> Values<'a> {
 fn special(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = ONES << 7;
-    let mut at = 0;
-    while let Some(word) = bytes.get(at..at + 8).and_then(|word| <[u8; 8]>::try_from(word).ok()) {
-        let word = u64::from_le_bytes(word);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
         let equals = |byte: u8| {
             let differs = word ^ (ONES * u64::from(byte));
             differs.wrapping_sub(ONES) & !differs
@@ -296,12 +306,11 @@ fn special(bytes: &[u8]) -> Option<usize> {
         let below = word.wrapping_sub(ONES * 0x20) & !word;
         let found = (equals(b'"') | equals(b'\\') | below) & HIGH;
         if found != 0 {
-            return Some(at + (found.trailing_zeros() / 8) as usize);
+            return Some(index * 8 + (found.trailing_zeros() / 8) as usize);
         }
-        at += 8;
     }
-    let rest = bytes.get(at..).unwrap_or_default();
-    rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).map(|place| at + place)
+    let place = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    Some(words.len() * 8 + place)
 }
 
 #[cfg(test)]

@@ -103,8 +103,17 @@ pub struct Connected {
     pub positions: Positions,
 }
 
-/// Connects and looks at every topic before joining, so that what is wrong is said now.
+/// Connects, looks at every topic so that what is wrong is said now, and joins the group.
 pub fn connect(options: &KafkaOptions, positions: Positions) -> Result<Connected, SourceError> {
+    let connected = look(options, positions)?;
+    let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
+    let consumer = &connected.consumer;
+    consumer.subscribe(&topics).map_err(|error| consumer.context().explain("joining the group", &error))?;
+    Ok(connected)
+}
+
+/// Connects and looks at every topic without joining the group.
+pub fn look(options: &KafkaOptions, positions: Positions) -> Result<Connected, SourceError> {
     let mut config = ClientConfig::new();
     // A full queue is emptied in a fraction of the second that librdkafka would wait before it fetches more.
     config.set("queued.max.messages.kbytes", "16384").set("fetch.queue.backoff.ms", "5").set("group.id", "tokentrail");
@@ -124,8 +133,6 @@ pub fn connect(options: &KafkaOptions, positions: Positions) -> Result<Connected
     for topic in &options.topics {
         ends.extend(look_at(&consumer, topic, &positions)?);
     }
-    let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics).map_err(|error| consumer.context().explain("joining the group", &error))?;
     Ok(Connected { consumer, ends, positions })
 }
 

@@ -1,0 +1,88 @@
+//! Mail. The key makes the Message-ID, so that a mail that comes twice is known for the same.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MessageBuilder};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+
+use super::{Failure, Sink};
+use crate::alert::config::{Format, SinkConfig, SmtpTls};
+use crate::alert::format;
+use crate::alert::notice::Message;
+use crate::alert::secret;
+
+/// A mail server, and whom to write to.
+pub struct Smtp {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    to: Vec<Mailbox>,
+    format: Format,
+    /// Where, for people.
+    place: String,
+}
+
+impl Smtp {
+    pub fn new(config: &SinkConfig, timeout: Duration) -> Result<Self, String> {
+        let host = config.host.clone().ok_or("it needs `host`")?;
+        let mode = config.tls.unwrap_or_default();
+        let port = config.port.unwrap_or(match mode {
+            SmtpTls::None => 25,
+            SmtpTls::Starttls => 587,
+            SmtpTls::Tls => 465,
+        });
+        let tls = match mode {
+            SmtpTls::None => Tls::None,
+            SmtpTls::Starttls => Tls::Required(parameters(config, &host)?),
+            SmtpTls::Tls => Tls::Wrapper(parameters(config, &host)?),
+        };
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host);
+        builder = builder.port(port).tls(tls).timeout(Some(timeout));
+        if let (Some(user), Some(password)) = (&config.username, secret::of_sink(config)?) {
+            builder = builder.credentials(Credentials::new(user.clone(), password.reveal().to_owned()));
+        }
+        let mailbox = |text: &String| text.parse::<Mailbox>().map_err(|e| format!("{text:?} is no mail address: {e}"));
+        let from = mailbox(config.from.as_ref().ok_or("it needs `from`")?)?;
+        let to = config.to.iter().flatten().map(mailbox).collect::<Result<Vec<_>, _>>()?;
+        if to.is_empty() {
+            return Err("`to` names nobody".to_owned());
+        }
+        Ok(Self { transport: builder.build(), from, to, format: config.format(), place: format!("{host}:{port}") })
+    }
+
+    fn mail(&self, message: &Message) -> Result<lettre::Message, String> {
+        let id = format!("<{}@{}>", message.key, self.from.email.domain());
+        let to = self.to.iter().cloned();
+        let mut mail: MessageBuilder = to.fold(lettre::Message::builder().from(self.from.clone()), |m, to| m.to(to));
+        mail = mail.message_id(Some(id)).subject(format::headline(message)).header(ContentType::TEXT_PLAIN);
+        let header = |name: &'static str, value: &str| {
+            HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+        };
+        mail = mail.raw_header(header("X-Tokentrail-Key", &message.key));
+        // Out-of-office replies to a machine help nobody (RFC 3834).
+        mail = mail.raw_header(header("Auto-Submitted", "auto-generated"));
+        mail.body(format::lines(message, self.format)).map_err(|e| format!("no mail could be made: {e}"))
+    }
+}
+
+fn parameters(config: &SinkConfig, host: &str) -> Result<TlsParameters, String> {
+    let mut builder = TlsParameters::builder(host.to_owned());
+    if let Some(path) = &config.ca_file {
+        let pem = std::fs::read(path).map_err(|e| format!("the file {} cannot be read: {e}", path.display()))?;
+        let authority = Certificate::from_pem(&pem).map_err(|e| format!("{} is no PEM: {e}", path.display()))?;
+        builder = builder.add_root_certificate(authority);
+    }
+    builder.build().map_err(|e| format!("TLS cannot be set up: {e}"))
+}
+
+#[async_trait]
+impl Sink for Smtp {
+    async fn send(&self, message: &Message) -> Result<(), Failure> {
+        let mail = self.mail(message).map_err(Failure::new)?;
+        let sent = self.transport.send(mail).await;
+        sent.map(drop).map_err(|error| Failure::new(format!("the mail server {}: {error}", self.place)))
+    }
+}

@@ -1,0 +1,76 @@
+use super::*;
+
+const TWELVE: &str = r#"
+[lake]
+url = "data"
+keep_raw = "yes"
+
+[ingest]
+commit_rows = 0
+commit_ms = -5
+
+[[ingest.source]]
+name = "okta"
+format = "okto"
+files = ["in"]
+mapping = "hr.toml"
+
+[[ingest.source]]
+name = "okta"
+kafka = { topics = ["t"], bootstrap = "b:9092" }
+
+[detect]
+polcy = "policy.toml"
+apart_seconds = 1
+
+[maintane]
+on = true
+
+[serve]
+drain_seconds = 0
+"#;
+
+#[test]
+fn every_mistake_is_told_with_its_line() {
+    let told = Config::parse("t.toml", TWELVE).unwrap_err();
+    let lines: Vec<usize> = told.mistakes.iter().map(|mistake| mistake.line).collect();
+    let text = told.to_string();
+    assert_eq!(lines, [3, 4, 7, 8, 10, 10, 16, 16, 18, 21, 22, 24, 28], "{text}");
+    for words in [
+        "t.toml:3: unknown key \"url\"; did you mean \"uri\"?",
+        "t.toml:21: unknown key \"polcy\"; did you mean \"policy\"?",
+        "t.toml:24: unknown key \"maintane\"; did you mean \"maintain\"?",
+        "a second source is named \"okta\"",
+        "format \"okto\" is not one of auto, native, okta",
+        "apart_seconds in [detect] must be at least 2",
+    ] {
+        assert!(text.contains(words), "{words} is not in\n{text}");
+    }
+}
+
+#[test]
+fn text_that_is_no_toml_is_told_by_line() {
+    let told = Config::parse("t.toml", "[lake]\nuri = \"a\nx = = 2\n").unwrap_err();
+    assert!(told.mistakes.iter().any(|mistake| mistake.line == 2), "{told}");
+    assert!(told.mistakes.iter().any(|mistake| mistake.line == 3), "{told}");
+}
+
+#[test]
+fn paths_are_seen_from_the_folder_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokentrail.toml");
+    let text = "[lake]\nuri = \"data\"\n[detect]\npolicy = \"p.toml\"\n[[ingest.source]]\nname = \"a\"\nfiles = [\"in\"]";
+    std::fs::write(&file, text).unwrap();
+    let config = Config::load(&file).unwrap();
+    assert_eq!(config.lake.uri, folder.path().join("data").display().to_string());
+    assert_eq!(config.detect.policy, Some(folder.path().join("p.toml")));
+    assert_eq!(config.ingest.source[0].files, [folder.path().join("in")]);
+    assert_eq!(config.files(), [folder.path().join("p.toml")]);
+}
+
+#[test]
+fn nothing_said_is_a_configuration() {
+    assert_eq!(Config::parse("t.toml", "").unwrap(), Config::default());
+    let shown = toml::to_string(&Config::default()).unwrap();
+    assert_eq!(Config::parse("t.toml", &shown).unwrap(), Config::default(), "{shown}");
+}
