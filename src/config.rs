@@ -12,8 +12,8 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 pub use parts::{Detect, Ingest, Kafka, LakeConfig, Maintain, Part, Service, SourceConfig, Telemetry};
-pub use settings::{Reading, Settings};
 use serde::{Deserialize, Serialize};
+pub use settings::{Reading, Settings};
 
 use crate::policy::{Mistake, Mistakes};
 
@@ -88,11 +88,7 @@ impl Config {
 
     /// Parts that are on.
     pub fn parts(&self) -> impl Iterator<Item = Part> {
-        let on = [
-            (Part::Ingest, self.ingest.on),
-            (Part::Detect, self.detect.on),
-            (Part::Maintain, self.maintain.on),
-        ];
+        let on = [(Part::Ingest, self.ingest.on), (Part::Detect, self.detect.on), (Part::Maintain, self.maintain.on)];
         on.into_iter().filter(|(_, on)| *on).map(|(part, _)| part)
     }
 

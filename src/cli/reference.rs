@@ -55,7 +55,8 @@ fn block(name: &str) -> anyhow::Result<String> {
     Ok(match name {
         "metrics" => metrics(),
         "environment" => environment(),
-        other => bail!("no block is named {other:?}; there are metrics and environment"),
+        "settings" => format!("```toml\n{}\n```", crate::config::EXAMPLE.trim_end()),
+        other => bail!("no block is named {other:?}; there are metrics, settings and environment"),
     })
 }
 

@@ -74,6 +74,16 @@ fn commands() -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
+fn the_configurations_of_deploy_and_of_the_docs_are_good() {
+    for path in ["deploy/tokentrail.toml", "src/config/example.toml"] {
+        if let Err(error) = tokentrail::config::Config::load(&root().join(path)) {
+            panic!("{path}: {error}");
+        }
+    }
+    tokentrail::policy::Policy::load(&root().join("deploy/policy.toml")).unwrap();
+}
+
+#[test]
 fn what_is_deployed_starts_as_it_is_written() {
     for (path, arguments) in commands() {
         // --help of the very command: an argument that is not known is refused before it.

@@ -1,8 +1,9 @@
 //! Health pages and metrics over real HTTP, fed by a real ingest and a real run of detectors.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use tokentrail::serve::pages::{Condition, Pages, Parts};
 use tokentrail::source::file::FileSource;
 use tokio::sync::watch;
 
-use crate::harness::{TempLake, unstopped};
+use crate::harness::{TempLake, program, unstopped};
 
 /// Asks for a page: the status, the head and the body.
 fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
@@ -150,4 +151,53 @@ async fn silent_clients_are_bounded_and_leave_room_when_they_go() {
     assert!(!waiting.is_finished(), "a 65th connection was served beside 64");
     drop(silent);
     assert_eq!(waiting.await.unwrap().0, 200);
+}
+
+/// Ends the service that a failed test leaves behind.
+struct Service(std::process::Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_real_service_shows_its_pages_and_drains() {
+    let temp = TempLake::new();
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-data/quickstart.ndjson");
+    std::fs::copy(sample, temp.path("audit.ndjson")).unwrap();
+    let config = "[lake]\nuri = \"lake\"\n[[ingest.source]]\nname = \"audit\"\nfiles = [\"audit.ndjson\"]\n\
+                  [telemetry]\nlisten = \"127.0.0.1:0\"\n";
+    std::fs::write(temp.path("tokentrail.toml"), config).unwrap();
+    let mut command = program();
+    command.args(["--log-format", "json", "serve", "--config"]).arg(temp.path("tokentrail.toml"));
+    let mut service = Service(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut log = BufReader::new(service.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said = log.find(|line| line.contains("health pages and metrics")).expect("no word about the pages");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let address: SocketAddr = said["address"].as_str().unwrap().parse().unwrap();
+    let rest = std::thread::spawn(move || log.collect::<Vec<_>>());
+
+    let began = Instant::now();
+    let text = loop {
+        let text = get(address, "/metrics").2;
+        let judged = parsed(&text)["tokentrail_finding_changes_total"].iter().map(|(_, value)| value).sum::<f64>();
+        if judged > 5.0 && get(address, "/readyz").0 == 200 {
+            break text;
+        }
+        assert!(began.elapsed() < Duration::from_secs(40), "not ready and judged in time:\n{text}");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    for name in ["example.com", "mallory", "victor"] {
+        assert!(!text.contains(name), "{name} in {text}");
+    }
+    assert!(parsed(&text)["tokentrail_scheduler_is_ours"][0].1 == 1.0, "{text}");
+    let killed = Command::new("kill").args(["-TERM", &service.0.id().to_string()]).status().unwrap();
+    assert!(killed.success() && service.0.wait().unwrap().success());
+    let log = rest.join().unwrap();
+    assert!(
+        log.iter().all(|line| !line.contains("example.com") && serde_json::from_str::<serde_json::Value>(line).is_ok())
+    );
 }

@@ -89,7 +89,7 @@ fn bash_completes_commands_and_options() {
     };
     assert_eq!(completed("det").split_whitespace().collect::<Vec<_>>(), ["detect", "detectors"]);
     assert!(completed("detect --fail").contains("--fail-on"));
-    assert!(completed("--log-format ").contains("json"));
+    assert!(completed("--log-format ''").contains("json"));
     for (shell, mark) in [("zsh", "#compdef tokentrail"), ("fish", "complete -c tokentrail")] {
         assert!(String::from_utf8_lossy(&tokentrail(&["completions", shell]).stdout).contains(mark), "{shell}");
     }
