@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where rustup puts cargo, for a shell that was opened before.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test check bench bench-detect bench-leads e2e-keycloak fuzz kafka clean-demo
+.PHONY: help build demo test check check-deploy dist bench bench-detect bench-leads e2e-keycloak fuzz kafka clean-demo
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,12 @@ bench-detect: ## a pass after 100,000 new events over histories of 5, 20 and 50 
 bench-leads: build ## precision, recall and false leads of the statistical detectors over 20 simulated companies
 	@scripts/setup-python
 	@python3 scripts/leads_bench.py --binary $(TARGET)/release/tokentrail
+
+dist: ## a release archive in target/dist: stripped program, completions, manual, queries, checksums
+	@scripts/dist
+
+check-deploy: ## check the Dockerfile, compose file, Kubernetes manifests and systemd units in deploy
+	@scripts/check-deploy
 
 fuzz: ## decode 1,000,000 mutants of the sample records of all providers
 	@scripts/setup-build
