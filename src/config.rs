@@ -24,12 +24,13 @@ pub const EXAMPLE: &str = include_str!("config/example.toml");
 const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// What tokentrail.toml says; whatever it leaves out has its default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub lake: LakeConfig,
     pub ingest: Ingest,
     pub detect: Detect,
+    pub alert: crate::alert::Config,
     pub maintain: Maintain,
     pub telemetry: Telemetry,
     pub serve: Service,
@@ -86,11 +87,12 @@ impl Config {
         }
     }
 
-    /// Parts that are on.
+    /// Parts that are on; alerts are if they have a sink to go to.
     pub fn parts(&self) -> impl Iterator<Item = Part> {
         let on = [
             (Part::Ingest, self.ingest.on),
             (Part::Detect, self.detect.on),
+            (Part::Alert, !self.alert.sinks.is_empty()),
             (Part::Maintain, self.maintain.on),
         ];
         on.into_iter().filter(|(_, on)| *on).map(|(part, _)| part)
@@ -106,6 +108,12 @@ impl Config {
             if is_twice {
                 mistakes.push(Mistake { line, message: format!("a second source is named {:?}", source.name) });
             }
+        }
+        for message in self.alert.problems() {
+            // The place is told as alert.sinks.NAME, where a sink has a table of its own.
+            let place = message.split_once(": ").map_or("alert", |(place, _)| place);
+            let line = mend::line_of_nth(text, &format!("[{place}]"), 0);
+            mistakes.push(Mistake { line, message });
         }
         for (section, key, value, least) in self.least() {
             if value < least {
@@ -137,7 +145,11 @@ impl Config {
             let kafka = source.kafka.iter_mut().filter_map(|kafka| kafka.properties_file.as_mut());
             source.files.iter_mut().chain(&mut source.mapping).chain(kafka)
         });
-        own.chain(of_sources).for_each(|path| *path = folder.join(&*path));
+        let of_sinks = self.alert.sinks.values_mut().flat_map(|sink| {
+            let paths = [&mut sink.path, &mut sink.url_file, &mut sink.ca_file, &mut sink.secret_file];
+            paths.into_iter().flatten()
+        });
+        own.chain(of_sources).chain(of_sinks).for_each(|path| *path = folder.join(&*path));
         if !self.lake.uri.contains("://") {
             self.lake.uri = folder.join(&self.lake.uri).display().to_string();
         }
@@ -152,6 +164,11 @@ impl Config {
                 }
             }
         }
+        for sink in self.alert.sinks.values_mut() {
+            // A webhook's address is often its password, and so are headers.
+            let headers = sink.headers.iter_mut().flat_map(|headers| headers.values_mut());
+            headers.chain(&mut sink.url).for_each(|value| *value = "(left out)".to_owned());
+        }
         self
     }
 
@@ -160,7 +177,9 @@ impl Config {
         let mappings = self.ingest.source.iter().filter_map(|source| source.mapping.clone());
         let properties = self.ingest.source.iter().filter_map(|source| source.kafka.as_ref()?.properties_file.clone());
         let detect = [&self.detect.policy, &self.detect.identities, &self.detect.queries];
-        detect.into_iter().flatten().cloned().chain(mappings).chain(properties).collect()
+        let sinks = self.alert.sinks.values();
+        let secrets = sinks.flat_map(|sink| [&sink.url_file, &sink.ca_file, &sink.secret_file].into_iter().flatten());
+        detect.into_iter().flatten().chain(secrets).cloned().chain(mappings).chain(properties).collect()
     }
 }
 

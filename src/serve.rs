@@ -4,6 +4,7 @@
 //! lake and nothing else: what one wrote, another finds there. So the parts of one service may run in several processes,
 //! and of those that run the detectors one holds a lease ([`lease`]).
 
+mod alerting;
 mod keep;
 mod lease;
 pub mod metrics;
@@ -103,6 +104,7 @@ pub async fn run(
         match part {
             Part::Ingest => tasks.spawn(reading::run(shared.clone())),
             Part::Detect => tasks.spawn(shared.clone().kept("detect", scheduler::run)),
+            Part::Alert => tasks.spawn(shared.clone().kept("alert", alerting::run)),
             Part::Maintain => tasks.spawn(shared.clone().kept("maintain", tidying::run)),
         };
     }

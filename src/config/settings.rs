@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Config, SourceConfig};
+use crate::alert::reach;
 use crate::csv::Layout;
 use crate::decode::mapping::Mapping;
 use crate::detect::catalog::Catalog;
@@ -53,6 +54,7 @@ impl Settings {
         let identities =
             or_problem(&mut problems, config.detect.identities.as_deref().map(Identities::load).transpose());
         let catalog = or_problem(&mut problems, Catalog::load(config.detect.queries.as_deref()));
+        problems.extend(reach::problems(&config.alert));
         let mut sources = Vec::new();
         for source in &config.ingest.source {
             match Self::reading(source) {
