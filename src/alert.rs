@@ -122,6 +122,11 @@ impl Alerts {
         Ok(round)
     }
 
+    /// Names of the sinks that are open.
+    pub fn sinks(&self) -> Vec<&str> {
+        self.delivery.sinks().keys().map(String::as_str).collect()
+    }
+
     /// Whether a message is under way.
     pub fn is_busy(&self) -> bool {
         self.delivery.is_busy()

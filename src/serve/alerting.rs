@@ -32,6 +32,7 @@ async fn send(shared: &Shared, held: &Held) -> Result<(), String> {
     while held.is_ours() && !shared.is_stopping() {
         let current = settings.borrow_and_update().clone();
         let mut alerts = open(shared, &current).await?;
+        tracing::info!(sinks = alerts.sinks().join(","), "this process sends the alerts");
         while held.is_ours() && !shared.is_stopping() && !settings.has_changed().unwrap_or(false) {
             let began = Instant::now();
             let Some(round) = held.guard(alerts.round(clock::now_micros())).await else { return Ok(()) };
