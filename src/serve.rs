@@ -137,11 +137,11 @@ impl Shared {
         keep(part, stop, |condition| parts.set(part, condition), || work(self.clone())).await;
     }
 
-    /// Waits until this process holds the lease `name`; `None` if it is to stop.
-    async fn elected(&self, name: &str) -> Result<Option<Held>, String> {
+    /// Waits until this process holds the lease `name`; `None` if `stop` came first.
+    async fn elected(&self, name: &str, stop: &mut watch::Receiver<bool>) -> Result<Option<Held>, String> {
         let length = Duration::from_secs(self.settings.borrow().config.detect.lease_seconds);
         let lease = Lease::new(&self.lake, name, &self.name, length).map_err(|error| error.to_string())?;
-        lease.acquire(&mut self.stop.clone()).await.map_err(|error| error.to_string())
+        lease.acquire(stop).await.map_err(|error| error.to_string())
     }
 
     fn is_stopping(&self) -> bool {

@@ -31,7 +31,7 @@ pub struct Reading {
     pub config: SourceConfig,
     pub mapping: Option<Arc<Mapping>>,
     pub kafka: Option<KafkaOptions>,
-    /// The texts of mapping and properties: where they differ, it is another source.
+    /// The texts of mapping and properties, and the limits of batches: where they differ, it is another source.
     texts: Vec<String>,
 }
 
@@ -58,7 +58,11 @@ impl Settings {
         let mut sources = Vec::new();
         for source in &config.ingest.source {
             match Self::reading(source) {
-                Ok(reading) => sources.push(reading),
+                Ok(mut reading) => {
+                    let limits = (config.ingest.commit_rows, config.ingest.commit_mib, config.ingest.commit_ms);
+                    reading.texts.push(format!("{limits:?}"));
+                    sources.push(reading);
+                }
                 Err(wrong) => problems.extend(wrong),
             }
         }

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub async fn run(shared: Shared) -> Result<(), String> {
     while !shared.is_stopping() {
         shared.parts.set("alert", Condition::Ready);
-        let Some(held) = shared.elected("alerts").await? else { break };
+        let Some(held) = shared.elected("alerts", &mut shared.stop.clone()).await? else { break };
         let ended = send(&shared, &held).await;
         held.release().await;
         ended?;
