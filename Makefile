@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where rustup puts cargo, for a shell that was opened before.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test check bench bench-detect bench-leads bench-serve soak e2e-keycloak fuzz kafka clean-demo
+.PHONY: help build demo test check check-deploy dist bench bench-detect bench-leads bench-serve soak e2e-keycloak fuzz kafka clean-demo
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +42,12 @@ bench-serve: ## how fresh a service is: 20,000 events/s from a real Kafka, four 
 
 soak: ## a service for 20 minutes (SOAK_MINUTES) under rolling restarts and one of the broker; counts, lag, memory, errors
 	@scripts/serving soak.py
+
+dist: ## a release archive in target/dist: stripped program, completions, manual, queries, checksums
+	@scripts/dist
+
+check-deploy: ## check the Dockerfile, compose file, Kubernetes manifests and systemd units in deploy
+	@scripts/check-deploy
 
 fuzz: ## decode 1,000,000 mutants of the sample records of all providers
 	@scripts/setup-build

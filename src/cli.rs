@@ -35,6 +35,7 @@ mod mapping;
 mod policy;
 mod progress;
 mod query;
+mod reference;
 mod repeat;
 mod scaffold;
 mod serve;
@@ -139,6 +140,9 @@ enum Command {
     Completions(manual::CompletionsArgs),
     /// Write the pages of the manual
     Man(manual::ManArgs),
+    /// Every metric and setting, as Markdown made from the code; keeps docs/OPERATIONS.md true
+    #[command(hide = true)]
+    Reference(reference::Args),
 }
 
 impl ValueEnum for LogFormat {
@@ -189,6 +193,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Generate(args) => generate::run(args, &global),
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args),
+            Command::Reference(args) => reference::run(&args),
         }
     });
     // A reader of standard input may still be waiting for a line that never comes.

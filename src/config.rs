@@ -12,8 +12,8 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 pub use parts::{Detect, Ingest, Kafka, LakeConfig, Maintain, Part, Service, SourceConfig, Telemetry};
-pub use settings::{Reading, Settings};
 use serde::{Deserialize, Serialize};
+pub use settings::{Reading, Settings};
 
 use crate::policy::{Mistake, Mistakes};
 

@@ -71,11 +71,7 @@ struct Shared {
 ///
 /// # Errors
 /// What keeps it from starting. Later failures are tried again, and told by log, pages and metrics.
-pub async fn run(
-    asked: Asked,
-    mut stop: watch::Receiver<bool>,
-    hangups: mpsc::Receiver<()>,
-) -> Result<(), ServeError> {
+pub async fn run(asked: Asked, mut stop: watch::Receiver<bool>, hangups: mpsc::Receiver<()>) -> Result<(), ServeError> {
     let settings = Settings::load(&asked.file).map_err(ServeError::Settings)?;
     let on: Vec<Part> = settings.config.parts().filter(|p| asked.only.is_empty() || asked.only.contains(p)).collect();
     if on.is_empty() {

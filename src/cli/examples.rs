@@ -99,6 +99,23 @@ const EXAMPLES: &[Examples] = &[
         &[("tokentrail generate --events 100000 --out c.ndjson --truth t.ndjson", "a company, and what must be found")],
     ),
     (
+        "serve",
+        &[
+            ("tokentrail serve --config /etc/tokentrail/tokentrail.toml", "all parts in one process, until SIGTERM"),
+            ("tokentrail serve --config tokentrail.toml --only ingest", "one more process that only reads"),
+        ],
+    ),
+    (
+        "config",
+        &[
+            ("tokentrail config example > tokentrail.toml", "begin one"),
+            (
+                "tokentrail config check --config tokentrail.toml",
+                "every mistake at once, and whether all can be reached",
+            ),
+        ],
+    ),
+    (
         "completions",
         &[
             ("tokentrail completions bash > /etc/bash_completion.d/tokentrail", "for everybody who uses bash"),

@@ -21,7 +21,8 @@ pub async fn connections(settings: &Settings) -> Vec<String> {
     }
     // Brokers that do not answer are waited for side by side.
     let asked = settings.sources.iter().filter_map(|reading| Some((&reading.config.name, reading.kafka.clone()?)));
-    let asked: Vec<_> = asked.map(|(name, to)| (name, tokio::task::spawn_blocking(move || kafka::check(&to)))).collect();
+    let asked: Vec<_> =
+        asked.map(|(name, to)| (name, tokio::task::spawn_blocking(move || kafka::check(&to)))).collect();
     for (name, asked) in asked {
         match asked.await {
             Ok(Ok(())) => {}

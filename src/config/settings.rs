@@ -84,7 +84,8 @@ impl Settings {
         let mapping = or_problem(&mut problems, source.mapping.as_deref().map(Mapping::load).transpose()).flatten();
         let mut texts = Vec::new();
         for path in source.mapping.iter().chain(source.kafka.iter().filter_map(|k| k.properties_file.as_ref())) {
-            let read = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+            let read =
+                std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
             // What a mapping lacks was told above.
             let is_mapping = source.mapping.as_ref() == Some(path);
             match read {
@@ -99,7 +100,8 @@ impl Settings {
                 source.name
             ));
         }
-        let kafka = or_problem(&mut problems, source.kafka.as_ref().map(|_| kafka(source, &texts)).transpose()).flatten();
+        let kafka =
+            or_problem(&mut problems, source.kafka.as_ref().map(|_| kafka(source, &texts)).transpose()).flatten();
         let mapping = mapping.map(Arc::new);
         if problems.is_empty() { Ok(Reading { config: source.clone(), mapping, kafka, texts }) } else { Err(problems) }
     }

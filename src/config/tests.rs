@@ -59,7 +59,8 @@ fn text_that_is_no_toml_is_told_by_line() {
 fn paths_are_seen_from_the_folder_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokentrail.toml");
-    let text = "[lake]\nuri = \"data\"\n[detect]\npolicy = \"p.toml\"\n[[ingest.source]]\nname = \"a\"\nfiles = [\"in\"]";
+    let text =
+        "[lake]\nuri = \"data\"\n[detect]\npolicy = \"p.toml\"\n[[ingest.source]]\nname = \"a\"\nfiles = [\"in\"]";
     std::fs::write(&file, text).unwrap();
     let config = Config::load(&file).unwrap();
     assert_eq!(config.lake.uri, folder.path().join("data").display().to_string());

@@ -5,7 +5,7 @@
 
 pub mod declared;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,8 @@ struct Inner {
     alert_round: Histogram,
     unseen: Mutex<VecDeque<(i64, Instant)>>,
     followed: Mutex<Vec<Arc<Lags>>>,
+    /// Open findings of each detector by severity, mildest first: a run of some detectors says nothing of the others.
+    open: Mutex<BTreeMap<String, [usize; Severity::ALL.len()]>>,
 }
 
 struct OfIngest {
@@ -123,8 +125,19 @@ impl Metrics {
         // A series that is there from the start counts its first event too: `increase` sees nothing of one that appears.
         AlertOutcome::ALL.iter().for_each(|outcome| drop(alerts.of([outcome.as_str()])));
         let Declaring { registry, described } = d;
-        let (unseen, followed) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { registry, described, ingest, detect, service, alerts, alert_round, unseen, followed }))
+        let (unseen, followed, open) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner {
+            registry,
+            described,
+            ingest,
+            detect,
+            service,
+            alerts,
+            alert_round,
+            unseen,
+            followed,
+            open,
+        }))
     }
 
     /// Every metric, in the order they are scraped.
@@ -193,14 +206,16 @@ impl Metrics {
             let id = outcome.detector.as_str();
             detect.seconds.of([id]).observe(outcome.took.as_secs_f64());
             detect.failures.of([id]).inc_by(u64::from(outcome.verdicts.is_err()));
-            let open = report.open.iter().filter(|finding| &*finding.verdict.detector == id).count();
-            detect.open.of([id]).set(open as f64);
+            let ours = || report.open.iter().filter(|finding| &*finding.verdict.detector == id);
+            let by_severity = Severity::ALL.map(|(_, wanted)| ours().filter(|f| f.verdict.severity == wanted).count());
+            detect.open.of([id]).set(ours().count() as f64);
+            lock(&self.0.open).insert(id.to_owned(), by_severity);
         }
         for transition in report.transitions.iter().filter(|_| report.recorded) {
             detect.changes.of([&transition.finding.verdict.detector, transition.change.as_str()]).inc();
         }
-        for (name, severity) in Severity::ALL {
-            let open = report.open.iter().filter(|finding| finding.verdict.severity == severity).count();
+        for (place, (name, _)) in Severity::ALL.iter().enumerate() {
+            let open: usize = lock(&self.0.open).values().map(|by_severity| by_severity[place]).sum();
             detect.open_by_severity.of([name]).set(open as f64);
         }
         detect.run.observe(took.as_secs_f64());

@@ -131,7 +131,9 @@ async fn once(
 
 fn tell(report: &Report, took: Duration) {
     for (detector, reason) in report.failures() {
-        tracing::error!(detector, reason, "a detector failed; it is tried again");
+        // What SQL says of a value may quote it: a person's name does not belong in every log.
+        tracing::debug!(detector, reason, "why it failed");
+        tracing::error!(detector, "a detector failed; it is tried again, and `tokentrail detect` says why");
     }
     let (changes, open, milliseconds) = (report.transitions.len(), report.open.len(), took.as_millis() as u64);
     let detectors = report.outcomes.len();

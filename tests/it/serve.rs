@@ -194,10 +194,8 @@ async fn kafka_is_read_exactly_once_over_restarts() {
     let topic = "serve-restarts";
     broker.create_topic(topic, 2);
     let temp = TempLake::new();
-    let source = format!(
-        "kafka = {{ bootstrap = [\"{}\"], topics = [\"{topic}\"], group = \"{topic}\" }}",
-        broker.bootstrap
-    );
+    let source =
+        format!("kafka = {{ bootstrap = [\"{}\"], topics = [\"{topic}\"], group = \"{topic}\" }}", broker.bootstrap);
     for (round, partition) in [(0, 0), (1, 1), (2, 0)] {
         let records = (round * 2_000..(round + 1) * 2_000).map(|number| Some(record(number)));
         broker.produce(topic, partition, records);
@@ -232,7 +230,8 @@ fn twelve_mistakes_are_told_at_once_with_file_line_and_key() {
                 fils = [\"in\"]\nformat = \"okto\"\n[detect]\npolcy = \"p.toml\"\napart_seconds = 1\n\
                 [maintain]\nevery_seconds = \"often\"\n[telemetry]\nlisen = \"x\"\n[serv]\n[alert]\nattempts_max = 0\n";
     fs::write(&file, text).unwrap();
-    let check = || program().args(["config", "check", "--offline", "--config", file.to_str().unwrap()]).output().unwrap();
+    let check =
+        || program().args(["config", "check", "--offline", "--config", file.to_str().unwrap()]).output().unwrap();
     let output = check();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{told}");
