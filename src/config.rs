@@ -109,12 +109,9 @@ impl Config {
                 mistakes.push(Mistake { line, message: format!("a second source is named {:?}", source.name) });
             }
         }
-        for message in self.alert.problems() {
-            // The place is told as alert.sinks.NAME, where a sink has a table of its own.
-            let place = message.split_once(": ").map_or("alert", |(place, _)| place);
-            let line = mend::line_of_nth(text, &format!("[{place}]"), 0);
-            mistakes.push(Mistake { line, message });
-        }
+        mistakes.extend(
+            self.alert.problems().into_iter().map(|message| Mistake { line: alert_line(text, &message), message }),
+        );
         for (section, key, value, least) in self.least() {
             if value < least {
                 let line = mend::line_of_key(text, section, key);
@@ -180,6 +177,15 @@ impl Config {
         let sinks = self.alert.sinks.values();
         let secrets = sinks.flat_map(|sink| [&sink.url_file, &sink.ca_file, &sink.secret_file].into_iter().flatten());
         detect.into_iter().flatten().chain(secrets).cloned().chain(mappings).chain(properties).collect()
+    }
+}
+
+/// The line that a problem of alerts is about: its words begin with `alert.sinks.NAME: ` or `alert.KEY `.
+fn alert_line(text: &str, problem: &str) -> usize {
+    let place = problem.split([' ', ':']).next().unwrap_or_default();
+    match place.strip_prefix("alert.") {
+        Some(key) if !key.contains('.') => mend::line_of_key(text, "alert", key),
+        _ => mend::line_of_nth(text, &format!("[{place}]"), 0),
     }
 }
 

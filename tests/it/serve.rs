@@ -247,7 +247,7 @@ fn twelve_mistakes_are_told_at_once_with_file_line_and_key() {
         "tokentrail.toml:15: ",
         "tokentrail.toml:17: unknown key \"lisen\"; did you mean \"listen\"?",
         "tokentrail.toml:18: unknown key \"serv\"; did you mean \"serve\"?",
-        "alert.attempts_max is 0",
+        "tokentrail.toml:20: alert.attempts_max is 0",
     ] {
         assert!(told.contains(place), "{place} is not in\n{told}");
     }
