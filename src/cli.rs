@@ -1,5 +1,6 @@
 //! The command line: one file per command, joined here.
 
+mod alert;
 mod backtest;
 mod cases;
 mod decode;
@@ -93,6 +94,8 @@ enum Command {
     Query(query::Args),
     /// Look at what the detectors found
     Findings(findings::Args),
+    /// Send what the detectors found to people and their tools, and look after what was sent
+    Alert(alert::Args),
     /// Look at the detectors themselves
     Detectors(detectors::Args),
     /// What the policy says, whom it concerns, and what another one would change
@@ -124,6 +127,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Detect(args) => detect::run(args, &global).await,
             Command::Query(args) => query::run(args, &global).await,
             Command::Findings(args) => findings::run(args, &global).await,
+            Command::Alert(args) => alert::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await,
             Command::Fingerprint(args) => fingerprint::run(&args, &global),
