@@ -12,7 +12,7 @@ mod format;
 pub mod notice;
 pub mod outbox;
 mod plan;
-pub mod reach;
+mod sample;
 mod secret;
 pub mod silence;
 mod sink;
@@ -122,11 +122,6 @@ impl Alerts {
         Ok(round)
     }
 
-    /// Names of the sinks that are open.
-    pub fn sinks(&self) -> Vec<&str> {
-        self.delivery.sinks().keys().map(String::as_str).collect()
-    }
-
     /// Whether a message is under way.
     pub fn is_busy(&self) -> bool {
         self.delivery.is_busy()
@@ -167,6 +162,28 @@ impl Alerts {
         round.dead += count(&entries, Step::Dead);
         self.outbox.record(&entries).await?;
         Ok(())
+    }
+}
+
+/// Sends a sample to one sink, past the outbox, and gives its key.
+///
+/// # Errors
+/// [`AlertError::Config`], [`AlertError::NoSink`], or [`AlertError::NotTaken`] with what the sink said.
+pub async fn test(catalog: &Catalog, config: &Config, sink: &str, now: i64) -> Result<String, AlertError> {
+    let Some(only) = config.sinks.get(sink) else {
+        let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(AlertError::NoSink(sink.to_owned(), names));
+    };
+    // What is wrong with another sink is no reason not to try this one.
+    let sinks = [(sink.to_owned(), only.clone())].into();
+    let config = Config { sinks, routes: Vec::new(), silences: Vec::new(), ..config.clone() };
+    let delivery = Delivery::open(&config).map_err(AlertError::Config)?;
+    let message = sample::message(catalog, sink, now);
+    match delivery.send_to(sink, &message).await {
+        Some(Ok(())) => Ok(message.key),
+        Some(Err(failure)) => Err(AlertError::NotTaken(sink.to_owned(), failure.reason)),
+        None => Err(AlertError::NoSink(sink.to_owned(), sink.to_owned())),
     }
 }
 

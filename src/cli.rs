@@ -14,6 +14,7 @@ macro_rules! eprintln {
 }
 
 mod asking;
+mod alert;
 mod backtest;
 mod cases;
 mod config;
@@ -130,6 +131,8 @@ enum Command {
     Timeline(timeline::Args),
     /// Look at what the detectors found
     Findings(findings::Args),
+    /// Send what the detectors found to people and their tools, and look after what was sent
+    Alert(alert::Args),
     /// Look at the detectors themselves
     Detectors(detectors::Args),
     /// What the policy says, whom it concerns, and what another one would change
@@ -199,6 +202,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Hunt(args) => hunt::run(args, &global).await,
             Command::Timeline(args) => timeline::run(args, &global).await,
             Command::Findings(args) => findings::run(args, &global).await,
+            Command::Alert(args) => alert::run(args, &global).await,
             Command::Detectors(args) => detectors::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await,
             Command::Export(args) => export::run(args, &global).await,

@@ -86,9 +86,11 @@ impl Delivery {
         })
     }
 
-    /// The sinks by name.
-    pub fn sinks(&self) -> &BTreeMap<String, Arc<dyn Sink>> {
-        &self.sinks
+    /// Sends a message to one sink at once.
+    pub async fn send_to(&self, name: &str, message: &Message) -> Option<Result<(), Failure>> {
+        let sink = self.sinks.get(name)?;
+        let content = serde_json::to_string(message).unwrap_or_default(); // texts by text: always JSON
+        Some(send(&**sink, &content, self.timeout + GRACE).await)
     }
 
     /// Whether a message is under way.
@@ -206,22 +208,20 @@ impl Delivery {
                 health.failures_in_row = health.failures_in_row.saturating_add(1);
                 let asked = failure.retry_after.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX));
                 if health.failures_in_row >= FAILURES_MAX || asked > 0 {
-                    let pause = self
-                        .backoff
-                        .pause(&outcome.sink, health.failures_in_row.saturating_sub(FAILURES_MAX - 1).max(1));
+                    let pause = self.backoff.pause(&outcome.sink, health.failures_in_row.saturating_sub(FAILURES_MAX - 1).max(1));
                     health.paused_until = now.saturating_add(pause.max(asked.min(self.backoff.max)));
                 }
             }
         }
-        let Some((place, message)) = standing.pending.iter().find(|(_, m)| m.key == outcome.key) else { return };
-        let (place, entry) = (*place, self.entry(message, outcome.result, now));
+        let Some((place, message)) = standing.find(&outcome.key) else { return };
+        let (place, entry) = (place, self.entry(message, outcome.result, now));
         standing.apply(place, &entry);
         self.entries.push(entry);
     }
 
     /// The row that says what became of an attempt.
     fn entry(&self, message: &Pending, result: Result<(), Failure>, now: i64) -> Entry {
-        let row = row(message, now);
+        let row = message.row(now);
         let attempt = message.attempt.saturating_add(1);
         let Err(failure) = result else { return Entry { step: Step::Sent, attempt, ..row } };
         tracing::warn!(sink = %message.sink, key = %message.key, attempt, reason = %failure.reason, "an alert was not taken");
@@ -235,32 +235,15 @@ impl Delivery {
 
     /// Messages to sinks that are not configured any more wait, in case they are again, but not for ever.
     fn give_up(&mut self, standing: &mut Standing, now: i64) {
-        let lost = standing
-            .pending
-            .iter()
-            .filter(|(_, m)| !self.sinks.contains_key(&m.sink) && now.saturating_sub(m.queued_at) >= self.age_max);
-        let reason = || "its sink is not in the configuration any more".to_owned();
-        let dead = lost.map(|(place, m)| {
-            (*place, Entry { step: Step::Dead, attempt: m.attempt, reason: reason(), ..row(m, now) })
+        let lost = standing.pending.iter().filter(|(_, m)| {
+            !self.sinks.contains_key(&m.sink) && now.saturating_sub(m.queued_at) >= self.age_max
         });
+        let reason = || "its sink is not in the configuration any more".to_owned();
+        let dead = lost.map(|(place, m)| (*place, Entry { step: Step::Dead, attempt: m.attempt, reason: reason(), ..m.row(now) }));
         for (place, entry) in dead.collect::<Vec<_>>() {
             standing.apply(place, &entry);
             self.entries.push(entry);
         }
-    }
-}
-
-/// A row about a message.
-pub(super) fn row(message: &Pending, at: i64) -> Entry {
-    Entry {
-        at,
-        key: message.key.clone(),
-        sink: message.sink.clone(),
-        detector: message.detector.clone(),
-        severity: message.severity.clone(),
-        subject: message.subject.clone(),
-        finding: if let [one] = message.findings.as_slice() { one.clone() } else { String::new() },
-        ..Entry::default()
     }
 }
 

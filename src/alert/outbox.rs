@@ -133,6 +133,12 @@ impl Standing {
         }
     }
 
+    /// The message with this key, if it is to be sent.
+    pub fn find(&self, key: &str) -> Option<(Place, &Pending)> {
+        let place = self.places.get(key)?;
+        Some((*place, self.pending.get(place)?))
+    }
+
     fn queue(&mut self, place: Place, entry: &Entry) {
         self.places.insert(entry.key.clone(), place);
         self.groups.insert((entry.sink.clone(), entry.detector.clone(), entry.subject.clone()), entry.at);
@@ -150,6 +156,27 @@ impl Standing {
             reason: String::new(),
         };
         self.pending.insert(place, message);
+    }
+}
+
+impl Pending {
+    /// A row about it.
+    pub fn row(&self, at: i64) -> Entry {
+        Entry {
+            at,
+            key: self.key.clone(),
+            sink: self.sink.clone(),
+            detector: self.detector.clone(),
+            severity: self.severity.clone(),
+            subject: self.subject.clone(),
+            finding: if let [one] = self.findings.as_slice() { one.clone() } else { String::new() },
+            ..Entry::default()
+        }
+    }
+
+    /// The row that asks for a dead one again.
+    pub fn retried(&self, at: i64) -> Entry {
+        Entry { step: Step::Retried, ..self.row(at) }
     }
 }
 
