@@ -20,4 +20,6 @@ mod replay;
 mod secrets;
 mod settled;
 mod source;
+mod status;
 mod tidy;
+mod timeline;
