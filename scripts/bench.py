@@ -1,12 +1,13 @@
 """Measures Tokentrail beside DuckDB on the same files in the same run, one after the other in turn.
 
-Use: scripts/bench [ingest|decode|kafka|detect|flat] [--events N] [--rounds N]     (installs and builds what it needs, then runs this)
+Use: scripts/bench [ingest|decode|kafka|detect|flat|timeline] [--events N] [--rounds N]     (installs and builds what it needs, then runs this)
 
 A shared machine is noisy: quote the ratio of each pair and the median, not single times. What is printed:
   ingest   NDJSON to a lake (commit, repeats, hashes) against DuckDB writing typed zstd Parquet from the same file
   decode   records of each provider, recognised and decoded on every core, beside DuckDB reading the same file as JSON
   kafka    Kafka to a lake against consuming and discarding with the same client
   detect   a pass after new events against DuckDB's four queries from the raw events of the same lake
+  timeline one token, grant, subject, device and host, beyond start-up, against DuckDB finding the same rows in the same files
   flat     the same while the history of one company grows to 5, 20 and 50 million events
 """
 import argparse, datetime, itertools, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
@@ -248,6 +249,44 @@ def measure(company, rounds):
     return statistics.median(of_all)
 
 
+ABOUT = {"token": "token_id", "grant": "grant_id", "subject": "subject_id", "device": "device_id", "host": "host_id"}
+START_UP = ["findings", "list", "--state", "retracted"]
+
+
+def timeline(folder, events, rounds):
+    """One id's chronology; a lake that is there already is named by TOKENTRAIL_BENCH_LAKE."""
+    lake = os.environ.get("TOKENTRAIL_BENCH_LAKE")
+    if not lake:
+        company = Company(folder, events)
+        while company.told < events:
+            company.grow(min(PIECE, events - company.told))
+        lake = company.lake
+        run([TOKENTRAIL, "--lake", lake, "maintain", "compact"])
+    connection = duckdb.connect()
+    connection.execute("SET threads = 2")
+    connection.execute(f"CREATE VIEW events AS SELECT * FROM read_parquet('{lake}/events/class=*/*/*.parquet', hive_partitioning = true)")
+    total = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+    # Ids from the middle of the history; the first look-up also writes down where the filters lie.
+    middle = connection.execute(f"SELECT {', '.join(ABOUT.values())} FROM events WHERE action = 'refresh' AND device_id IS NOT NULL "
+                                f"AND host_id IS NOT NULL ORDER BY hash(event_id) LIMIT 1").fetchone()
+    first, _, _ = run([TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "timeline", "--grant", middle[1]])
+    files = sum(1 for _ in pathlib.Path(lake).glob("events/class=*/*/*.parquet"))
+    print(f"timeline: {total} events in {files} files; the first look-up took {first * 1000:.0f} ms", flush=True)
+    for (about, column), value in zip(ABOUT.items(), middle):
+        ours, theirs, rows, found = [], [], 0, 0
+        for _ in range(rounds):
+            start, _, _ = run([TOKENTRAIL, "-q", "--lake", lake, *START_UP])
+            seconds, _, output = run([TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "timeline", f"--{about}", value])
+            ours.append(max(seconds - start, 0.001))
+            rows = sum(1 for line in output.splitlines() if (entry := json.loads(line))["kind"] == "event" and entry["details"].get(column) == value)
+            started = time.monotonic()
+            found = len(connection.execute(f"SELECT * FROM events WHERE {column} = ?", [value]).fetchall())
+            theirs.append(time.monotonic() - started)
+        print(f"  {about}: {rows} events shown, {found} found by DuckDB; start-up {start * 1000:.0f} ms, beyond it "
+              f"{', '.join(f'{s * 1000:.0f}' for s in ours)} ms", flush=True)
+        ratios(f"timeline of a {about}", ours, theirs)
+
+
 def decode(folder, events, rounds):
     """Each provider's sample records over and over: how many a second are recognised, cleaned and decoded."""
     source, empty, slowest = folder / "records.ndjson", folder / "empty.ndjson", []
@@ -327,7 +366,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for what in arguments.what:
-            {"ingest": ingest, "detect": detect, "decode": decode, "kafka": kafka, "flat": flat}[what](pathlib.Path(folder), arguments.events, arguments.rounds)
+            {"ingest": ingest, "detect": detect, "decode": decode, "kafka": kafka, "flat": flat, "timeline": timeline}[what](pathlib.Path(folder), arguments.events, arguments.rounds)
 
 
 main()

@@ -143,7 +143,7 @@ enum Command {
     Verify(verify::Args),
     /// What stands for a secret in the lake, read from standard input: to look for a token that leaked
     Fingerprint(fingerprint::Args),
-    /// How far each source was read, and what the lake holds
+    /// The first screen of a shift: what came in, what is open, what ran, and what needs a hand
     Status(status::Args),
     /// Compact files and write checkpoints
     Maintain(maintain::Args),

@@ -9,6 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use arrow::array::Array as _;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 
 use super::log::DataFile;
@@ -23,6 +26,16 @@ use list::{Entry, Place};
 /// Files whose footers are read by one task.
 const FILES_A_TASK: usize = 64;
 
+/// Which files come into question beside their filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Among {
+    All,
+    /// With some row that has no grant.
+    Grantless,
+    /// With some row that has a token and no family.
+    LoneTokens,
+}
+
 /// Of the files, those that may hold one of the values in the column beside it: the union over all columns.
 ///
 /// A lake that is not on this machine's file system gives all files: reading their filters is left to the scan.
@@ -33,6 +46,7 @@ pub async fn files_with(
     lake: &Lake,
     files: Vec<DataFile>,
     wanted: &[(&str, &[String])],
+    among: Among,
 ) -> Result<Vec<DataFile>, LakeError> {
     let Some(root) = folder(lake) else { return Ok(files) };
     let known = bring_up_to_date(lake, &root, &files).await?;
@@ -50,7 +64,14 @@ pub async fn files_with(
     for part in files.chunks(share).map(<[DataFile]>::to_vec) {
         let (known, asked, root) = (known.clone(), asked.clone(), root.clone());
         tasks.push(tokio::task::spawn_blocking(move || {
-            let may = |file: &DataFile| known.get(&file.path).is_none_or(|entry| may_hold(&root, file, entry, &asked));
+            let fits = |entry: &Entry| match among {
+                Among::All => true,
+                Among::Grantless => entry.has_grantless,
+                Among::LoneTokens => entry.has_lone_tokens,
+            };
+            let may = |file: &DataFile| {
+                known.get(&file.path).is_none_or(|entry| fits(entry) && may_hold(&root, file, entry, &asked))
+            };
             part.into_iter().filter(may).collect::<Vec<_>>()
         }));
     }
@@ -115,7 +136,8 @@ fn places(path: &Path) -> Result<Entry, LakeError> {
     let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
     let footer = reader.parse_and_finish(&file)?;
     let names: Vec<&str> = columns::ids().collect();
-    let mut entry = Entry { groups: Vec::new() };
+    let (has_grantless, has_lone_tokens) = flags(&file).map_err(|cause| LakeError::Io { doing: doing(), cause })?;
+    let mut entry = Entry { groups: Vec::new(), has_grantless, has_lone_tokens };
     for group in footer.row_groups() {
         let mut places = vec![None; names.len()];
         for column in group.columns() {
@@ -128,6 +150,28 @@ fn places(path: &Path) -> Result<Entry, LakeError> {
         entry.groups.push(places);
     }
     Ok(entry)
+}
+
+/// Whether the file has rows without a grant, and rows with a token and no family: what the filters cannot say.
+fn flags(file: &File) -> std::io::Result<(bool, bool)> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.try_clone()?)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["token_id", "family_id", "grant_id"]);
+    let (mut has_grantless, mut has_lone_tokens) = (false, false);
+    for batch in builder.with_projection(mask).with_batch_size(8_192).build()? {
+        let batch = batch.map_err(std::io::Error::other)?;
+        let column = |name: &str| batch.column_by_name(name);
+        has_grantless |= column("grant_id").is_none_or(|grants| grants.null_count() > 0);
+        has_lone_tokens |= match (column("token_id"), column("family_id")) {
+            (Some(tokens), Some(families)) => {
+                (0..batch.num_rows()).any(|row| tokens.is_valid(row) && families.is_null(row))
+            }
+            _ => true,
+        };
+        if has_grantless && has_lone_tokens {
+            break;
+        }
+    }
+    Ok((has_grantless, has_lone_tokens))
 }
 
 /// The filter's bits: what is left of its length behind the header, which begins with their number.

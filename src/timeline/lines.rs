@@ -200,7 +200,7 @@ fn from(group: &Group<'_>) -> String {
 }
 
 /// Cuts a line to the width, and shows what would move a terminal's cursor instead of obeying it.
-fn fit(line: Vec<Piece>, width: Option<usize>) -> Vec<Piece> {
+pub fn fit(line: Vec<Piece>, width: Option<usize>) -> Vec<Piece> {
     let safe = |text: String| text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
     let line = line.into_iter().map(|(tone, text)| (tone, safe(text)));
     let Some(width) = width else { return line.collect() };

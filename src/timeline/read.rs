@@ -8,9 +8,10 @@ use super::{About, Change, Event, Material, lives};
 use crate::detect::log;
 use crate::event::columns;
 use crate::event::time;
+use crate::lake::Lake;
 use crate::lake::log::DataFile;
+use crate::lake::lookup::{self, Among};
 use crate::lake::table::State;
-use crate::lake::{Lake, lookup};
 use crate::policy::Policy;
 use crate::query::{self, QueryError, output, views};
 
@@ -48,7 +49,7 @@ pub async fn material(lake: &Lake, state: &State, policy: &Policy, asked: &Asked
     // What a grant did before the range decides how old it is in it; whoever has many grants has too many events.
     let range = if matches!(asked.about, About::Token | About::Grant) { (i64::MIN, i64::MAX) } else { asked.range };
     let files = files(state, &["token", "context"], range);
-    let own = rows(lake, files, &[(asked.about.column(), &names)], "TRUE", range).await?;
+    let own = rows(lake, files, &[(asked.about.column(), &names)], Among::All, range).await?;
     if own.len() > EVENTS_MAX {
         return Err(ReadError::TooMany(asked.about.column(), asked.id.to_owned()));
     }
@@ -71,7 +72,8 @@ pub async fn material(lake: &Lake, state: &State, policy: &Policy, asked: &Asked
 pub async fn known_as(lake: &Lake, state: &State, id: &str) -> Result<Vec<About>, ReadError> {
     let id = [id.to_owned()];
     let wanted: Wanted<'_> = About::ALL.iter().map(|about| (about.column(), id.as_slice())).collect();
-    let found = rows(lake, files(state, &["token", "context"], (i64::MIN, i64::MAX)), &wanted, "TRUE", (0, i64::MAX));
+    let found =
+        rows(lake, files(state, &["token", "context"], (i64::MIN, i64::MAX)), &wanted, Among::All, (0, i64::MAX));
     let found = found.await?;
     let has = |about: &About| found.iter().any(|row| row.get(about.column()).and_then(Value::as_str) == Some(&id[0]));
     Ok(About::ALL.into_iter().filter(|about| has(about)).collect())
@@ -107,11 +109,11 @@ async fn rows(
     lake: &Lake,
     files: Vec<DataFile>,
     wanted: &[(&'static str, &[String])],
-    and: &str,
+    among: Among,
     range: (i64, i64),
 ) -> Result<Vec<Map<String, Value>>, QueryError> {
     let wanted: Vec<_> = wanted.iter().filter(|(_, texts)| !texts.is_empty()).copied().collect();
-    let files = if wanted.is_empty() { Vec::new() } else { lookup::files_with(lake, files, &wanted).await? };
+    let files = if wanted.is_empty() { Vec::new() } else { lookup::files_with(lake, files, &wanted, among).await? };
     if files.is_empty() {
         return Ok(Vec::new());
     }
@@ -120,6 +122,11 @@ async fn rows(
     let one_of: Vec<String> = wanted.iter().map(|(column, texts)| one_of(column, texts)).collect();
     let names: Vec<String> =
         columns::ALL.iter().filter(|c| !LEFT_OUT.contains(&c.name)).map(|c| format!("\"{}\"", c.name)).collect();
+    let and = match among {
+        Among::All => "TRUE",
+        Among::Grantless => "action = 'revoke' AND grant_id IS NULL",
+        Among::LoneTokens => "family_id IS NULL",
+    };
     let mut sql = format!("SELECT {} FROM events WHERE ({}) AND {and}", names.join(", "), one_of.join(" OR "));
     for (bound, sign) in [(range.0, ">="), (range.1, "<")] {
         if bound > 0 && bound < i64::MAX {
@@ -166,9 +173,24 @@ async fn rows_of_grants(
     if about == About::Grant {
         grants.clear();
     }
-    let tokens = if matches!(about, About::Grant | About::Token) { related(own, "token_id") } else { Vec::new() };
-    let wanted: Wanted<'_> = vec![("grant_id", &grants), ("token_id", &tokens)];
-    rows(lake, files(state, &["token", "context"], (i64::MIN, i64::MAX)), &wanted, "TRUE", (0, i64::MAX)).await
+    let (mut tokens, mut first) = (Vec::new(), i64::MIN);
+    if matches!(about, About::Grant | About::Token) {
+        tokens = related(own, "token_id");
+        first = first_time(own);
+    }
+    let classes = ["token", "context"];
+    let (of_grants, of_tokens): ([(&'static str, &[String]); 1], [(&'static str, &[String]); 1]) =
+        ([("grant_id", &grants)], [("token_id", &tokens)]);
+    let (mut found, lone) = tokio::try_join!(
+        rows(lake, files(state, &classes, (i64::MIN, i64::MAX)), &of_grants, Among::All, (0, i64::MAX)),
+        rows(lake, files(state, &classes, (first, i64::MAX)), &of_tokens, Among::LoneTokens, (first, i64::MAX)),
+    )?;
+    found.extend(lone);
+    Ok(found)
+}
+
+fn first_time(rows: &[Map<String, Value>]) -> i64 {
+    rows.iter().filter_map(|row| time::parse(row.get("event_time")?.as_str()?)).min().unwrap_or(0)
 }
 
 /// What befell the owners and devices that were met, and revocations that name no token.
@@ -181,14 +203,19 @@ async fn context(
 ) -> Result<Vec<Map<String, Value>>, QueryError> {
     let (subjects, devices) = (related(own, "subject_id"), related(own, "device_id"));
     let wanted: Wanted<'_> = vec![("subject_id", &subjects), ("device_id", &devices)];
-    let mut found = rows(lake, files(state, &["context"], range), &wanted, "TRUE", range).await?;
+    let mut found = rows(lake, files(state, &["context"], range), &wanted, Among::All, range).await?;
     if matches!(about, About::Token | About::Grant) {
-        // From the first event on: what was revoked before is not revoked again.
-        let times = own.iter().filter_map(|row| time::parse(row.get("event_time")?.as_str()?));
-        let range = (times.min().unwrap_or(0), i64::MAX);
-        let broad = "action = 'revoke' AND token_id IS NULL AND family_id IS NULL";
-        let wanted: Wanted<'_> = vec![("subject_id", &subjects)];
-        found.extend(rows(lake, files(state, &["token"], range), &wanted, broad, range).await?);
+        // From the first event on: what was revoked before is not revoked again. Those that name a session have its
+        // grant.
+        let range = (first_time(own), i64::MAX);
+        let sessions = related(own, "session_id");
+        let (of_subjects, of_sessions): ([(&'static str, &[String]); 1], [(&'static str, &[String]); 1]) =
+            ([("subject_id", &subjects)], [("grant_id", &sessions)]);
+        let (by_subject, by_session) = tokio::try_join!(
+            rows(lake, files(state, &["token"], range), &of_subjects, Among::Grantless, range),
+            rows(lake, files(state, &["token"], range), &of_sessions, Among::All, range),
+        )?;
+        found.extend(by_subject.into_iter().chain(by_session));
     }
     Ok(found)
 }

@@ -26,4 +26,6 @@ mod settled;
 mod source;
 mod telemetry;
 mod terminal;
+mod status;
 mod tidy;
+mod timeline;

@@ -17,12 +17,16 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub groups: Vec<Vec<Option<Place>>>,
+    /// Whether some row has no grant.
+    pub has_grantless: bool,
+    /// Whether some row has a token and no family.
+    pub has_lone_tokens: bool,
 }
 
 /// What the file begins with. Another order of columns, or another layout, has another beginning.
 fn head() -> Vec<u8> {
     let columns: Vec<&str> = crate::event::columns::ids().collect();
-    format!("filters 1 {}\n", columns.join(",")).into_bytes()
+    format!("filters 2 {}\n", columns.join(",")).into_bytes()
 }
 
 /// What is written down; nothing if it cannot be read, for it can be made again.
@@ -43,7 +47,11 @@ fn entries(mut bytes: &[u8]) -> Option<HashMap<String, Entry>> {
         let length = usize::from(u16::from_le_bytes([lengths[0], lengths[1]]));
         let groups = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
         let (name, mut rest) = rest.split_at_checked(length)?;
-        let mut entry = Entry { groups: Vec::with_capacity(groups.min(rest.len())) };
+        let (flags, after) = rest.split_first_chunk::<1>()?;
+        rest = after;
+        let groups_room = Vec::with_capacity(groups.min(rest.len()));
+        let mut entry =
+            Entry { groups: groups_room, has_grantless: flags[0] & 1 != 0, has_lone_tokens: flags[0] & 2 != 0 };
         for _ in 0..groups {
             let mut places = Vec::with_capacity(columns);
             for _ in 0..columns {
@@ -73,6 +81,7 @@ pub fn write(path: &Path, known: &HashMap<String, Entry>) -> std::io::Result<()>
         bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
         bytes.extend_from_slice(&(entry.groups.len() as u16).to_le_bytes());
         bytes.extend_from_slice(name.as_bytes());
+        bytes.push(u8::from(entry.has_grantless) | u8::from(entry.has_lone_tokens) << 1);
         for place in entry.groups.iter().flatten() {
             let place = place.unwrap_or(Place { offset: 0, blocks: 0 });
             bytes.extend_from_slice(&place.offset.to_le_bytes());

@@ -5,7 +5,7 @@ fn entry(offset: u64) -> Entry {
     let columns = columns::ids().count();
     let mut places = vec![None; columns];
     places[0] = Some(Place { offset, blocks: 32 });
-    Entry { groups: vec![places.clone(), places] }
+    Entry { groups: vec![places.clone(), places], has_grantless: offset == 7, has_lone_tokens: offset != 7 }
 }
 
 #[test]
