@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 8] = [
 const STRANGERS: [usize; 2] = [3, 4];
 
 /// Vendor crates, and the modules (with those below them) that may name them.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("rdkafka", &["source/kafka", "alert"]),
     ("deltalake", &["lake"]),
     ("datafusion", &["lake", "query", "detect"]),
@@ -33,6 +33,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("indicatif", &["cli"]),
     ("comfy_table", &["cli"]),
     ("rustyline", &["cli"]),
+    ("rlimit", &["cli"]),
     ("axum", &["serve"]),
     ("reqwest", &["alert"]),
     ("lettre", &["alert"]),
