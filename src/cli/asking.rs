@@ -86,6 +86,7 @@ impl Desk {
             None => Protection::passing(),
         };
         let (lake, policy) = (Lake::open(&global.lake).await?, global.load_policy()?);
+        bound_memory(limits.memory_mib);
         Ok(Self { lake, policy, limits: limits.clone(), protection, is_mute: AtomicBool::new(false) })
     }
 
@@ -192,6 +193,21 @@ impl Desk {
             eprintln!("These are the first {} rows; --max-rows gives more.", answer.rows.count());
         }
         Ok(())
+    }
+}
+
+/// Memory that this process may take beside what a query holds: caches, plans, and what is reserved and never touched.
+const BESIDE_MIB: u64 = 4096;
+
+/// Bounds the memory of the whole process. The pool counts what sorts, joins and aggregates hold, but not the values that
+/// an expression makes: forty doublings of a text are a terabyte. Then this process ends, and nothing else suffers.
+fn bound_memory(memory_mib: u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let Some(now_kib) = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()) else { return };
+    let bytes = (now_kib << 10) + ((memory_mib + BESIDE_MIB) << 20);
+    if let Err(error) = rlimit::setrlimit(rlimit::Resource::AS, bytes, rlimit::INFINITY) {
+        tracing::debug!(%error, "memory has no limit but the query's own");
     }
 }
 

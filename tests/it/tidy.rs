@@ -27,6 +27,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("prometheus_client", &["serve"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+const HOMES: [(&str, &[&str]); 15] = [
     ("rdkafka", &["source/kafka", "alert"]),
     ("deltalake", &["lake"]),
     ("datafusion", &["lake", "query", "detect"]),
@@ -36,6 +37,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("indicatif", &["cli"]),
     ("comfy_table", &["cli"]),
     ("rustyline", &["cli"]),
+    ("rlimit", &["cli"]),
     ("axum", &["serve"]),
     ("reqwest", &["alert"]),
     ("lettre", &["alert"]),
