@@ -228,7 +228,7 @@ fn twelve_mistakes_are_told_at_once_with_file_line_and_key() {
     let file = temp.path("tokentrail.toml");
     let text = "[lake]\nurl = \"x\"\nkeep_raw = 3\n[ingest]\ncommit_rows = 0\ncommit_mss = 5\n[[ingest.source]]\nname = \"a\"\n\
                 fils = [\"in\"]\nformat = \"okto\"\n[detect]\npolcy = \"p.toml\"\napart_seconds = 1\n\
-                [maintain]\nevery_seconds = \"often\"\n[telemetry]\nlisen = \"x\"\n[serv]\n[alert]\nattempts_max = 0\n";
+                [maintain]\nevery_seconds = \"often\"\n[telemetry]\nlisen = \"x\"\n[serv]\ndrain_seconds = 1\n[alert]\nattempts_max = 0\n";
     fs::write(&file, text).unwrap();
     let check =
         || program().args(["config", "check", "--offline", "--config", file.to_str().unwrap()]).output().unwrap();
@@ -247,10 +247,11 @@ fn twelve_mistakes_are_told_at_once_with_file_line_and_key() {
         "tokentrail.toml:15: ",
         "tokentrail.toml:17: unknown key \"lisen\"; did you mean \"listen\"?",
         "tokentrail.toml:18: unknown key \"serv\"; did you mean \"serve\"?",
-        "tokentrail.toml:20: alert.attempts_max is 0",
+        "tokentrail.toml:21: alert.attempts_max is 0",
     ] {
         assert!(told.contains(place), "{place} is not in\n{told}");
     }
+    assert_eq!(told.lines().filter(|line| line.contains("tokentrail.toml:")).count(), 12, "{told}");
     let example = program().args(["config", "example"]).output().unwrap();
     fs::write(&file, example.stdout).unwrap();
     assert!(check().status.success(), "{}", String::from_utf8_lossy(&check().stderr));
