@@ -227,8 +227,8 @@ fn twelve_mistakes_are_told_at_once_with_file_line_and_key() {
     let temp = TempLake::new();
     let file = temp.path("tokentrail.toml");
     let text = "[lake]\nurl = \"x\"\nkeep_raw = 3\n[ingest]\ncommit_rows = 0\ncommit_mss = 5\n[[ingest.source]]\nname = \"a\"\n\
-                fils = [\"in\"]\nformat = \"okto\"\n[detect]\npolcy = \"p.toml\"\napart_seconds = 1\n\
-                [maintain]\nevery_seconds = \"often\"\n[telemetry]\nlisen = \"x\"\n[serv]\n[alert]\nattempts_max = 0\n";
+                every_secnds = 5\nformat = \"okto\"\nfiles = [\"in\"]\n[detect]\npolcy = \"p.toml\"\napart_seconds = 1\n\
+                [maintain]\nevery_seconds = \"often\"\n[telemetry]\nlisen = \"x\"\n[serv]\ndrain_seconds = 1\n[alert]\nattempts_max = 0\n";
     fs::write(&file, text).unwrap();
     let check =
         || program().args(["config", "check", "--offline", "--config", file.to_str().unwrap()]).output().unwrap();
@@ -240,17 +240,18 @@ fn twelve_mistakes_are_told_at_once_with_file_line_and_key() {
         "tokentrail.toml:3: ",
         "tokentrail.toml:5: commit_rows",
         "tokentrail.toml:6: unknown key \"commit_mss\"; did you mean \"commit_ms\"?",
-        "tokentrail.toml:9: unknown key \"fils\"; did you mean \"files\"?",
+        "tokentrail.toml:9: unknown key \"every_secnds\"; did you mean \"every_seconds\"?",
         "format \"okto\"",
-        "tokentrail.toml:12: unknown key \"polcy\"; did you mean \"policy\"?",
-        "tokentrail.toml:13: apart_seconds",
-        "tokentrail.toml:15: ",
-        "tokentrail.toml:17: unknown key \"lisen\"; did you mean \"listen\"?",
-        "tokentrail.toml:18: unknown key \"serv\"; did you mean \"serve\"?",
-        "tokentrail.toml:20: alert.attempts_max is 0",
+        "tokentrail.toml:13: unknown key \"polcy\"; did you mean \"policy\"?",
+        "tokentrail.toml:14: apart_seconds",
+        "tokentrail.toml:16: ",
+        "tokentrail.toml:18: unknown key \"lisen\"; did you mean \"listen\"?",
+        "tokentrail.toml:19: unknown key \"serv\"; did you mean \"serve\"?",
+        "tokentrail.toml:22: alert.attempts_max is 0",
     ] {
         assert!(told.contains(place), "{place} is not in\n{told}");
     }
+    assert_eq!(told.lines().filter(|line| line.contains("tokentrail.toml:")).count(), 12, "{told}");
     let example = program().args(["config", "example"]).output().unwrap();
     fs::write(&file, example.stdout).unwrap();
     assert!(check().status.success(), "{}", String::from_utf8_lossy(&check().stderr));
