@@ -261,7 +261,6 @@ def timeline(folder, events, rounds):
         while company.told < events:
             company.grow(min(PIECE, events - company.told))
         lake = company.lake
-        run([TOKENTRAIL, "--lake", lake, "maintain", "compact"])
     connection = duckdb.connect()
     connection.execute("SET threads = 2")
     connection.execute(f"CREATE VIEW events AS SELECT * FROM read_parquet('{lake}/events/class=*/*/*.parquet', hive_partitioning = true)")

@@ -19,6 +19,8 @@ use crate::query::{self, QueryError, output, views};
 pub const EVENTS_MAX: usize = 100_000;
 /// Most ids that are followed from what was found: the tokens of a grant, the owners of a device.
 const RELATED_MAX: usize = 200;
+/// Most tokens of one grant that are looked for on events without a family.
+const TOKENS_MAX: usize = 5_000;
 /// Columns of events that a timeline never shows.
 const LEFT_OUT: &[&str] = &["raw", "raw_bytes", "reject_reason"];
 /// Columns that lines of text say nothing of: each costs a page of every file that is read.
@@ -143,9 +145,9 @@ fn one_of(column: &str, texts: &[String]) -> String {
 }
 
 /// Different values of a column, none if there are too many to follow.
-fn related(rows: &[Map<String, Value>], column: &str) -> Vec<String> {
+fn related(rows: &[Map<String, Value>], column: &str, most: usize) -> Vec<String> {
     let values: BTreeSet<&str> = rows.iter().filter_map(|row| row.get(column)?.as_str()).collect();
-    if values.len() > RELATED_MAX { Vec::new() } else { values.into_iter().map(str::to_owned).collect() }
+    if values.len() > most { Vec::new() } else { values.into_iter().map(str::to_owned).collect() }
 }
 
 fn first_time(rows: &[Map<String, Value>]) -> i64 {
@@ -210,7 +212,7 @@ impl<'a> Reader<'a> {
         let text = |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
         let issues = own.iter().filter(|row| text(row, "action").as_deref() == Some("issue"));
         let issued: BTreeSet<String> = issues.filter_map(|row| text(row, "grant_id")).collect();
-        let mut grants = related(own, "grant_id");
+        let mut grants = related(own, "grant_id", RELATED_MAX);
         if about != About::Token {
             grants.retain(|grant| !issued.contains(grant));
         }
@@ -219,7 +221,7 @@ impl<'a> Reader<'a> {
         }
         let (mut tokens, mut first) = (Vec::new(), i64::MIN);
         if matches!(about, About::Grant | About::Token) {
-            tokens = related(own, "token_id");
+            tokens = related(own, "token_id", TOKENS_MAX);
             first = first_time(own);
         }
         let classes = ["token", "context"];
@@ -240,14 +242,14 @@ impl<'a> Reader<'a> {
         own: &[Map<String, Value>],
         range: (i64, i64),
     ) -> Result<Vec<Map<String, Value>>, QueryError> {
-        let (subjects, devices) = (related(own, "subject_id"), related(own, "device_id"));
+        let (subjects, devices) = (related(own, "subject_id", RELATED_MAX), related(own, "device_id", RELATED_MAX));
         let wanted: Wanted<'_> = vec![("subject_id", &subjects), ("device_id", &devices)];
         let mut found = self.rows(files(self.state, &["context"], range), &wanted, Among::All, range).await?;
         if matches!(about, About::Token | About::Grant) {
             // From the first event on: what was revoked before is not revoked again. Those that name a session have its
             // grant.
             let range = (first_time(own), i64::MAX);
-            let sessions = related(own, "session_id");
+            let sessions = related(own, "session_id", RELATED_MAX);
             let (of_subjects, of_sessions): ([(&'static str, &[String]); 1], [(&'static str, &[String]); 1]) =
                 ([("subject_id", &subjects)], [("grant_id", &sessions)]);
             let (by_subject, by_session) = tokio::try_join!(
