@@ -193,7 +193,7 @@ fn place(file: &File, offset: i64, length: i32) -> std::io::Result<Option<Place>
     }
     let bytes = number >> 1;
     let length = u64::try_from(length).unwrap_or(0);
-    let fits = bytes >= 32 && bytes % 32 == 0 && bytes < length;
+    let fits = bytes >= 32 && bytes.is_multiple_of(32) && bytes < length;
     Ok(fits.then(|| Place { offset: offset + length - bytes, blocks: (bytes / 32) as u32 }))
 }
 

@@ -67,9 +67,6 @@ pub enum ReadError {
     Query(#[from] QueryError),
 }
 
-/// Rows wanted: column and values, joined by OR.
-type Wanted<'a> = Vec<(&'static str, &'a [String])>;
-
 /// Everything a timeline is made of; without events if the lake knows none with the id.
 pub async fn material(lake: &Lake, state: &State, policy: &Policy, asked: &Asked<'_>) -> Result<Material, ReadError> {
     let names = names(policy, asked);
@@ -97,7 +94,8 @@ pub async fn material(lake: &Lake, state: &State, policy: &Policy, asked: &Asked
 /// Which kinds of id the lake knows a text as.
 pub async fn known_as(lake: &Lake, state: &State, id: &str) -> Result<Vec<About>, ReadError> {
     let id = [id.to_owned()];
-    let wanted: Wanted<'_> = About::ALL.iter().map(|about| (about.column(), id.as_slice())).collect();
+    let wanted: Vec<(&'static str, &[String])> =
+        About::ALL.iter().map(|about| (about.column(), id.as_slice())).collect();
     let found =
         rows(lake, files(state, &["token", "context"], (i64::MIN, i64::MAX)), &wanted, Among::All, (0, i64::MAX));
     let found = found.await?;
@@ -225,8 +223,7 @@ impl<'a> Reader<'a> {
             first = first_time(own);
         }
         let classes = ["token", "context"];
-        let (of_grants, of_tokens): ([(&'static str, &[String]); 1], [(&'static str, &[String]); 1]) =
-            ([("grant_id", &grants)], [("token_id", &tokens)]);
+        let (of_grants, of_tokens) = ([("grant_id", grants.as_slice())], [("token_id", tokens.as_slice())]);
         let (mut found, lone) = tokio::try_join!(
             self.rows(files(self.state, &classes, (i64::MIN, i64::MAX)), &of_grants, Among::All, (0, i64::MAX)),
             self.rows(files(self.state, &classes, (first, i64::MAX)), &of_tokens, Among::LoneTokens, (first, i64::MAX)),
@@ -243,15 +240,15 @@ impl<'a> Reader<'a> {
         range: (i64, i64),
     ) -> Result<Vec<Map<String, Value>>, QueryError> {
         let (subjects, devices) = (related(own, "subject_id", RELATED_MAX), related(own, "device_id", RELATED_MAX));
-        let wanted: Wanted<'_> = vec![("subject_id", &subjects), ("device_id", &devices)];
+        let wanted = [("subject_id", subjects.as_slice()), ("device_id", devices.as_slice())];
         let mut found = self.rows(files(self.state, &["context"], range), &wanted, Among::All, range).await?;
         if matches!(about, About::Token | About::Grant) {
             // From the first event on: what was revoked before is not revoked again. Those that name a session have its
             // grant.
             let range = (first_time(own), i64::MAX);
             let sessions = related(own, "session_id", RELATED_MAX);
-            let (of_subjects, of_sessions): ([(&'static str, &[String]); 1], [(&'static str, &[String]); 1]) =
-                ([("subject_id", &subjects)], [("grant_id", &sessions)]);
+            let (of_subjects, of_sessions) =
+                ([("subject_id", subjects.as_slice())], [("grant_id", sessions.as_slice())]);
             let (by_subject, by_session) = tokio::try_join!(
                 self.rows(files(self.state, &["token"], range), &of_subjects, Among::Grantless, range),
                 self.rows(files(self.state, &["token"], range), &of_sessions, Among::All, range),
