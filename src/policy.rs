@@ -231,6 +231,11 @@ impl Rule {
         self.matched.host_sql()
     }
 
+    /// The columns of events that its match names.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.matched.columns()
+    }
+
     /// [`Rule::event_sql`] of one event at hand, by its columns.
     pub fn matches(&self, row: &Map<String, Json>) -> bool {
         self.matched.matches(row)

@@ -9,7 +9,7 @@ use super::{Global, Output};
 use crate::decode::Format;
 use crate::detect;
 use crate::ingest::{Options, replay};
-use crate::lake::{Lake, maintenance};
+use crate::lake::{Lake, lookup, maintenance};
 
 /// Arguments of `maintain`.
 #[derive(clap::Args, Debug)]
@@ -86,6 +86,9 @@ async fn rebuild(lake: &Lake, global: &Global) -> anyhow::Result<ExitCode> {
 async fn compact(lake: &Lake, min_files: usize) -> anyhow::Result<ExitCode> {
     let done = maintenance::compact(lake.events(), Some(min_files)).await?;
     maintenance::checkpoint(lake.events()).await?;
+    // So that the first question after this does not have to.
+    let files: Vec<_> = lake.events().refresh().await?.files.values().cloned().collect();
+    lookup::prepare(lake, &files).await?;
     println!(
         "{} files became {}, {} rows rewritten; checkpoint written.",
         done.files_before, done.files_after, done.rows

@@ -154,7 +154,7 @@ async fn gather(lake: &Lake, state: &State, policy: &Policy, catalog: &Catalog, 
     if report.rows > 0 {
         let lacking = Feeds::of(lake).await?;
         let lacked = catalog.all().iter().flat_map(|detector| {
-            lacking.lacked_by(&detector.header).into_iter().map(|action| (action, detector.id.as_str()))
+            lacking.lacked_by(&detector.header).into_iter().map(move |action| (action, detector.id.as_str()))
         });
         report.hands.extend(hands::of_lacking(lacked));
     }
@@ -186,7 +186,9 @@ async fn sources(context: &SessionContext, state: &State, as_of: i64) -> anyhow:
     }
     for (name, next) in state.positions.iter().filter(|(name, _)| !name.contains('#')) {
         let first = state.positions.get(&format!("{name}#first")).copied().unwrap_or(0);
-        let topic = sources.values_mut().find(|s| name.rsplit_once('/').is_some_and(|(id, _)| id.ends_with(&s.topic)));
+        let topic = sources
+            .values_mut()
+            .find(|s| name.rsplit_once('/').is_some_and(|(id, _)| id.ends_with(&format!(":{}", s.topic))));
         if let Some(source) = topic {
             source.read += next - first;
         }

@@ -106,7 +106,8 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         None => lake.events().refresh().await?,
         Some(version) => lake.events().at(version).await?.ok_or(QueryError::NoVersion(version))?,
     };
-    let material = read::material(&lake, &state, &policy, &Asked { about, id, range }).await?;
+    let everything = global.output != Output::Table;
+    let material = read::material(&lake, &state, &policy, &Asked { about, id, range, everything }).await?;
     if material.shown.is_empty() {
         bail!("{}", unknown(about, id, range, &read::known_as(&lake, &state, id).await?, state.rows()));
     }

@@ -136,7 +136,7 @@ fn places(path: &Path) -> Result<Entry, LakeError> {
     let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
     let footer = reader.parse_and_finish(&file)?;
     let names: Vec<&str> = columns::ids().collect();
-    let (has_grantless, has_lone_tokens) = flags(&file).map_err(|cause| LakeError::Io { doing: doing(), cause })?;
+    let (has_grantless, has_lone_tokens) = flags(&file)?;
     let mut entry = Entry { groups: Vec::new(), has_grantless, has_lone_tokens };
     for group in footer.row_groups() {
         let mut places = vec![None; names.len()];
@@ -153,12 +153,12 @@ fn places(path: &Path) -> Result<Entry, LakeError> {
 }
 
 /// Whether the file has rows without a grant, and rows with a token and no family: what the filters cannot say.
-fn flags(file: &File) -> std::io::Result<(bool, bool)> {
+fn flags(file: &File) -> parquet::errors::Result<(bool, bool)> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.try_clone()?)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), ["token_id", "family_id", "grant_id"]);
     let (mut has_grantless, mut has_lone_tokens) = (false, false);
     for batch in builder.with_projection(mask).with_batch_size(8_192).build()? {
-        let batch = batch.map_err(std::io::Error::other)?;
+        let batch = batch?;
         let column = |name: &str| batch.column_by_name(name);
         has_grantless |= column("grant_id").is_none_or(|grants| grants.null_count() > 0);
         has_lone_tokens |= match (column("token_id"), column("family_id")) {
@@ -193,7 +193,7 @@ fn place(file: &File, offset: i64, length: i32) -> std::io::Result<Option<Place>
     }
     let bytes = number >> 1;
     let length = u64::try_from(length).unwrap_or(0);
-    let fits = bytes >= 32 && bytes % 32 == 0 && bytes < length;
+    let fits = bytes >= 32 && bytes.is_multiple_of(32) && bytes < length;
     Ok(fits.then(|| Place { offset: offset + length - bytes, blocks: (bytes / 32) as u32 }))
 }
 

@@ -167,7 +167,6 @@ fn line(group: &Group<'_>, many_grants: bool, zone: &Zone) -> Vec<Piece> {
     if group.entries.len() > 1 {
         let last = group.entries.last().copied().unwrap_or(entry);
         let age = last.age.map(|age| format!(", {} old", short(age))).unwrap_or_default();
-        pieces.insert(1, (entry.tone, String::new()));
         pieces.push((Tone::Faint, format!(" until {}{age}", zone.moment(last.at))));
     }
     pieces

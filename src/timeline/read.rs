@@ -19,8 +19,26 @@ use crate::query::{self, QueryError, output, views};
 pub const EVENTS_MAX: usize = 100_000;
 /// Most ids that are followed from what was found: the tokens of a grant, the owners of a device.
 const RELATED_MAX: usize = 200;
-/// Columns of events that a timeline does not show.
+/// Most tokens of one grant that are looked for on events without a family.
+const TOKENS_MAX: usize = 5_000;
+/// Columns of events that a timeline never shows.
 const LEFT_OUT: &[&str] = &["raw", "raw_bytes", "reject_reason"];
+/// Columns that lines of text say nothing of: each costs a page of every file that is read.
+const DETAILS: &[&str] = &[
+    "received_at",
+    "parent_id",
+    "grant_type",
+    "scopes",
+    "token_storage",
+    "token_binding",
+    "subject_kind",
+    "client_kind",
+    "host_kind",
+    "asn",
+    "user_agent",
+    "source_event",
+    "decode_notes",
+];
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +47,15 @@ pub struct Asked<'a> {
     pub id: &'a str,
     /// From, and to without its end, in microseconds.
     pub range: (i64, i64),
+    /// All columns of each event, and not only those that lines and limits need.
+    pub everything: bool,
+}
+
+/// Where rows are read, and which columns of them.
+struct Reader<'a> {
+    lake: &'a Lake,
+    state: &'a State,
+    columns: String,
 }
 
 /// Why there is nothing to show.
@@ -40,26 +67,22 @@ pub enum ReadError {
     Query(#[from] QueryError),
 }
 
-/// Rows wanted: column and values, joined by OR.
-type Wanted<'a> = Vec<(&'static str, &'a [String])>;
-
 /// Everything a timeline is made of; without events if the lake knows none with the id.
 pub async fn material(lake: &Lake, state: &State, policy: &Policy, asked: &Asked<'_>) -> Result<Material, ReadError> {
     let names = names(policy, asked);
+    let reader = Reader::new(lake, state, policy, asked.everything);
     // What a grant did before the range decides how old it is in it; whoever has many grants has too many events.
     let range = if matches!(asked.about, About::Token | About::Grant) { (i64::MIN, i64::MAX) } else { asked.range };
     let files = files(state, &["token", "context"], range);
-    let own = rows(lake, files, &[(asked.about.column(), &names)], Among::All, range).await?;
+    let own = reader.rows(files, &[(asked.about.column(), &names)], Among::All, range).await?;
     if own.len() > EVENTS_MAX {
         return Err(ReadError::TooMany(asked.about.column(), asked.id.to_owned()));
     }
     if own.is_empty() {
         return Ok(Material::default());
     }
-    let (of_grants, context) = tokio::try_join!(
-        rows_of_grants(lake, state, asked.about, &own),
-        context(lake, state, asked.about, &own, range)
-    )?;
+    let (of_grants, context) =
+        tokio::try_join!(reader.rows_of_grants(asked.about, &own), reader.context(asked.about, &own, range))?;
     let all = events(own.into_iter().chain(of_grants).chain(context), policy);
     let shown = shown(&all, asked, &names);
     let ids = ids_of_findings(&shown, asked);
@@ -71,7 +94,8 @@ pub async fn material(lake: &Lake, state: &State, policy: &Policy, asked: &Asked
 /// Which kinds of id the lake knows a text as.
 pub async fn known_as(lake: &Lake, state: &State, id: &str) -> Result<Vec<About>, ReadError> {
     let id = [id.to_owned()];
-    let wanted: Wanted<'_> = About::ALL.iter().map(|about| (about.column(), id.as_slice())).collect();
+    let wanted: Vec<(&'static str, &[String])> =
+        About::ALL.iter().map(|about| (about.column(), id.as_slice())).collect();
     let found =
         rows(lake, files(state, &["token", "context"], (i64::MIN, i64::MAX)), &wanted, Among::All, (0, i64::MAX));
     let found = found.await?;
@@ -105,41 +129,6 @@ fn files(state: &State, classes: &[&str], range: (i64, i64)) -> Vec<DataFile> {
     state.files.values().filter(of_class).cloned().collect()
 }
 
-async fn rows(
-    lake: &Lake,
-    files: Vec<DataFile>,
-    wanted: &[(&'static str, &[String])],
-    among: Among,
-    range: (i64, i64),
-) -> Result<Vec<Map<String, Value>>, QueryError> {
-    let wanted: Vec<_> = wanted.iter().filter(|(_, texts)| !texts.is_empty()).copied().collect();
-    let files = if wanted.is_empty() { Vec::new() } else { lookup::files_with(lake, files, &wanted, among).await? };
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
-    let context = query::session(query::Limits::default())?;
-    views::replace(&context, "events", query::events(lake, &context, files)?)?;
-    let one_of: Vec<String> = wanted.iter().map(|(column, texts)| one_of(column, texts)).collect();
-    let names: Vec<String> =
-        columns::ALL.iter().filter(|c| !LEFT_OUT.contains(&c.name)).map(|c| format!("\"{}\"", c.name)).collect();
-    let and = match among {
-        Among::All => "TRUE",
-        Among::Grantless => "action = 'revoke' AND grant_id IS NULL",
-        Among::LoneTokens => "family_id IS NULL",
-    };
-    let mut sql = format!("SELECT {} FROM events WHERE ({}) AND {and}", names.join(", "), one_of.join(" OR "));
-    for (bound, sign) in [(range.0, ">="), (range.1, "<")] {
-        if bound > 0 && bound < i64::MAX {
-            sql.push_str(&format!(" AND event_time {sign} TIMESTAMP '{}'", time::format(bound)));
-        }
-    }
-    sql.push_str(&format!(" LIMIT {}", EVENTS_MAX + 1));
-    let found = query::collect(query::plan(&context, &sql).await?).await?;
-    Ok(output::objects(&found.batches)
-        .map(|row| row.into_iter().filter(|(_, value)| !value.is_null()).collect())
-        .collect())
-}
-
 /// A column that has one of the texts. The bounds say nothing new, but prune pages where rows are ordered by the column.
 fn one_of(column: &str, texts: &[String]) -> String {
     let quoted = |text: &String| format!("'{}'", text.replace('\'', "''"));
@@ -154,70 +143,120 @@ fn one_of(column: &str, texts: &[String]) -> String {
 }
 
 /// Different values of a column, none if there are too many to follow.
-fn related(rows: &[Map<String, Value>], column: &str) -> Vec<String> {
+fn related(rows: &[Map<String, Value>], column: &str, most: usize) -> Vec<String> {
     let values: BTreeSet<&str> = rows.iter().filter_map(|row| row.get(column)?.as_str()).collect();
-    if values.len() > RELATED_MAX { Vec::new() } else { values.into_iter().map(str::to_owned).collect() }
-}
-
-/// All rows of the grants that were met, so that it is known when they began; those stored under a token of theirs too.
-async fn rows_of_grants(
-    lake: &Lake,
-    state: &State,
-    about: About,
-    own: &[Map<String, Value>],
-) -> Result<Vec<Map<String, Value>>, QueryError> {
-    if about == About::Subject {
-        return Ok(Vec::new());
-    }
-    let mut grants = related(own, "grant_id");
-    if about == About::Grant {
-        grants.clear();
-    }
-    let (mut tokens, mut first) = (Vec::new(), i64::MIN);
-    if matches!(about, About::Grant | About::Token) {
-        tokens = related(own, "token_id");
-        first = first_time(own);
-    }
-    let classes = ["token", "context"];
-    let (of_grants, of_tokens): ([(&'static str, &[String]); 1], [(&'static str, &[String]); 1]) =
-        ([("grant_id", &grants)], [("token_id", &tokens)]);
-    let (mut found, lone) = tokio::try_join!(
-        rows(lake, files(state, &classes, (i64::MIN, i64::MAX)), &of_grants, Among::All, (0, i64::MAX)),
-        rows(lake, files(state, &classes, (first, i64::MAX)), &of_tokens, Among::LoneTokens, (first, i64::MAX)),
-    )?;
-    found.extend(lone);
-    Ok(found)
+    if values.len() > most { Vec::new() } else { values.into_iter().map(str::to_owned).collect() }
 }
 
 fn first_time(rows: &[Map<String, Value>]) -> i64 {
     rows.iter().filter_map(|row| time::parse(row.get("event_time")?.as_str()?)).min().unwrap_or(0)
 }
 
-/// What befell the owners and devices that were met, and revocations that name no token.
-async fn context(
-    lake: &Lake,
-    state: &State,
-    about: About,
-    own: &[Map<String, Value>],
-    range: (i64, i64),
-) -> Result<Vec<Map<String, Value>>, QueryError> {
-    let (subjects, devices) = (related(own, "subject_id"), related(own, "device_id"));
-    let wanted: Wanted<'_> = vec![("subject_id", &subjects), ("device_id", &devices)];
-    let mut found = rows(lake, files(state, &["context"], range), &wanted, Among::All, range).await?;
-    if matches!(about, About::Token | About::Grant) {
-        // From the first event on: what was revoked before is not revoked again. Those that name a session have its
-        // grant.
-        let range = (first_time(own), i64::MAX);
-        let sessions = related(own, "session_id");
-        let (of_subjects, of_sessions): ([(&'static str, &[String]); 1], [(&'static str, &[String]); 1]) =
-            ([("subject_id", &subjects)], [("grant_id", &sessions)]);
-        let (by_subject, by_session) = tokio::try_join!(
-            rows(lake, files(state, &["token"], range), &of_subjects, Among::Grantless, range),
-            rows(lake, files(state, &["token"], range), &of_sessions, Among::All, range),
-        )?;
-        found.extend(by_subject.into_iter().chain(by_session));
+impl<'a> Reader<'a> {
+    fn new(lake: &'a Lake, state: &'a State, policy: &'a Policy, everything: bool) -> Self {
+        let by_rules: BTreeSet<&str> = policy.rules().iter().flat_map(|rule| rule.columns()).collect();
+        let wanted = |name: &&str| {
+            !LEFT_OUT.contains(name) && (everything || !DETAILS.contains(name) || by_rules.contains(name))
+        };
+        let names = columns::ALL.iter().map(|column| column.name).filter(wanted);
+        let columns = names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        Self { lake, state, columns }
     }
-    Ok(found)
+
+    async fn rows(
+        &self,
+        files: Vec<DataFile>,
+        wanted: &[(&'static str, &[String])],
+        among: Among,
+        range: (i64, i64),
+    ) -> Result<Vec<Map<String, Value>>, QueryError> {
+        let wanted: Vec<_> = wanted.iter().filter(|(_, texts)| !texts.is_empty()).copied().collect();
+        let files =
+            if wanted.is_empty() { Vec::new() } else { lookup::files_with(self.lake, files, &wanted, among).await? };
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let context = query::session(query::Limits::default())?;
+        views::replace(&context, "events", query::events(self.lake, &context, files)?)?;
+        let one_of: Vec<String> = wanted.iter().map(|(column, texts)| one_of(column, texts)).collect();
+        let and = match among {
+            Among::All => "TRUE",
+            Among::Grantless => "action = 'revoke' AND grant_id IS NULL",
+            Among::LoneTokens => "family_id IS NULL",
+        };
+        let mut sql = format!("SELECT {} FROM events WHERE ({}) AND {and}", self.columns, one_of.join(" OR "));
+        for (bound, sign) in [(range.0, ">="), (range.1, "<")] {
+            if bound > 0 && bound < i64::MAX {
+                sql.push_str(&format!(" AND event_time {sign} TIMESTAMP '{}'", time::format(bound)));
+            }
+        }
+        sql.push_str(&format!(" LIMIT {}", EVENTS_MAX + 1));
+        let found = query::collect(query::plan(&context, &sql).await?).await?;
+        Ok(output::objects(&found.batches)
+            .map(|row| row.into_iter().filter(|(_, value)| !value.is_null()).collect())
+            .collect())
+    }
+
+    /// All rows of the grants that were met, so that it is known when they began; those stored under a token of theirs too.
+    async fn rows_of_grants(
+        &self,
+        about: About,
+        own: &[Map<String, Value>],
+    ) -> Result<Vec<Map<String, Value>>, QueryError> {
+        if about == About::Subject {
+            return Ok(Vec::new());
+        }
+        // Where the issuing is among the rows, nothing before it is missing.
+        let text = |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
+        let issues = own.iter().filter(|row| text(row, "action").as_deref() == Some("issue"));
+        let issued: BTreeSet<String> = issues.filter_map(|row| text(row, "grant_id")).collect();
+        let mut grants = related(own, "grant_id", RELATED_MAX);
+        if about != About::Token {
+            grants.retain(|grant| !issued.contains(grant));
+        }
+        if about == About::Grant {
+            grants.clear();
+        }
+        let (mut tokens, mut first) = (Vec::new(), i64::MIN);
+        if matches!(about, About::Grant | About::Token) {
+            tokens = related(own, "token_id", TOKENS_MAX);
+            first = first_time(own);
+        }
+        let classes = ["token", "context"];
+        let (of_grants, of_tokens) = ([("grant_id", grants.as_slice())], [("token_id", tokens.as_slice())]);
+        let (mut found, lone) = tokio::try_join!(
+            self.rows(files(self.state, &classes, (i64::MIN, i64::MAX)), &of_grants, Among::All, (0, i64::MAX)),
+            self.rows(files(self.state, &classes, (first, i64::MAX)), &of_tokens, Among::LoneTokens, (first, i64::MAX)),
+        )?;
+        found.extend(lone);
+        Ok(found)
+    }
+
+    /// What befell the owners and devices that were met, and revocations that name no token.
+    async fn context(
+        &self,
+        about: About,
+        own: &[Map<String, Value>],
+        range: (i64, i64),
+    ) -> Result<Vec<Map<String, Value>>, QueryError> {
+        let (subjects, devices) = (related(own, "subject_id", RELATED_MAX), related(own, "device_id", RELATED_MAX));
+        let wanted = [("subject_id", subjects.as_slice()), ("device_id", devices.as_slice())];
+        let mut found = self.rows(files(self.state, &["context"], range), &wanted, Among::All, range).await?;
+        if matches!(about, About::Token | About::Grant) {
+            // From the first event on: what was revoked before is not revoked again. Those that name a session have its
+            // grant.
+            let range = (first_time(own), i64::MAX);
+            let sessions = related(own, "session_id", RELATED_MAX);
+            let (of_subjects, of_sessions) =
+                ([("subject_id", subjects.as_slice())], [("grant_id", sessions.as_slice())]);
+            let (by_subject, by_session) = tokio::try_join!(
+                self.rows(files(self.state, &["token"], range), &of_subjects, Among::Grantless, range),
+                self.rows(files(self.state, &["token"], range), &of_sessions, Among::All, range),
+            )?;
+            found.extend(by_subject.into_iter().chain(by_session));
+        }
+        Ok(found)
+    }
 }
 
 /// Rows as events: each once, aliases of tokens and of people resolved, by time.

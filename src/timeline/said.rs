@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::lives::Life;
 use super::{About, Change, Entry, Event, Kind, Tone};
@@ -106,6 +106,6 @@ pub fn change(change: &Change) -> Option<Entry> {
         "reason": change.reason,
     });
     let grant = change.key.get("grant_id").and_then(|id| id.as_str()).map(str::to_owned);
-    let details = details.as_object().cloned().unwrap_or_else(Map::new);
+    let details = details.as_object().cloned().unwrap_or_default();
     Some(Entry { at, kind: Kind::Finding, tone, text, grant, age: None, details })
 }

@@ -1,7 +1,6 @@
 //! `tokentrail status` on real lakes: empty, never judged, judged, and with something to look after.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -115,17 +114,14 @@ fn a_detector_that_failed_needs_a_hand() {
     let lake = lake();
     let queries = lake.path("queries");
     fs::create_dir(&queries).unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("queries/orphan_token.sql")).unwrap();
-    let (head, _) = text.split_once("---*/").unwrap();
-    let head: String =
-        head.lines().filter(|l| !l.starts_with("nominate") && !l.starts_with("scope")).collect::<Vec<_>>().join("\n");
-    let sql = "SELECT arrow_cast('x' || grant_id, 'Int64') AS grant_id, started_at AS violated_at, NULL AS resolved_at FROM grants";
-    fs::write(queries.join("broken_rule.sql"), format!("{head}\n---*/\n{sql}\n")).unwrap();
+    let slow = include_str!("../../src/cli/scaffold/detector.sql")
+        .replace("every    =", "timeout  = \"1ms\"\nevery    =")
+        .replace("nominate =", "# nominate =");
+    fs::write(queries.join("slow.sql"), slow).unwrap();
     let uri = lake.uri();
     let run = tokentrail(&["--lake", &uri, "-q", "--queries", queries.to_str().unwrap(), "detect", "--as-of", &at(10)]);
     assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
-    let report = report(&lake, &["--as-of", &at(10)]);
-    assert!(hands(&report).iter().any(|hand| hand.starts_with("detector broken_rule failed")), "{report:#}");
-    assert_eq!(report["needs_a_hand"][0]["look"], "tokentrail detect broken_rule");
+    let report = report(&lake, &["--as-of", &at(10), "--queries", queries.to_str().unwrap()]);
+    assert!(hands(&report).iter().any(|hand| hand.starts_with("detector slow failed")), "{report:#}");
+    assert_eq!(report["needs_a_hand"][0]["look"], "tokentrail detect slow");
 }
