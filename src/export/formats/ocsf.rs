@@ -99,12 +99,30 @@ fn finding_info(it: &Assessment, detector: &Detector, uid: &str, at: i64) -> Val
     Value::Object(info)
 }
 
+/// What the techniques that detectors name are called. The name may be left out; readers that want one get the identifier.
+const TECHNIQUES: [(&str, &str); 10] = [
+    ("T1078", "Valid Accounts"),
+    ("T1078.004", "Cloud Accounts"),
+    ("T1098", "Account Manipulation"),
+    ("T1098.003", "Additional Cloud Roles"),
+    ("T1528", "Steal Application Access Token"),
+    ("T1550", "Use Alternate Authentication Material"),
+    ("T1550.001", "Application Access Token"),
+    ("T1552", "Unsecured Credentials"),
+    ("T1552.001", "Credentials In Files"),
+    ("T1606", "Forge Web Credentials"),
+];
+
 fn attack(id: &str) -> Value {
+    let named = |uid: &str| {
+        let name = TECHNIQUES.iter().find(|(own, _)| *own == uid).map_or(uid, |(_, name)| name);
+        json!({ "uid": uid, "name": name })
+    };
     match id.split_once('.') {
         Some((technique, _)) => {
-            json!({ "version": ATTACK_VERSION, "technique": { "uid": technique }, "sub_technique": { "uid": id } })
+            json!({ "version": ATTACK_VERSION, "technique": named(technique), "sub_technique": named(id) })
         }
-        None => json!({ "version": ATTACK_VERSION, "technique": { "uid": id } }),
+        None => json!({ "version": ATTACK_VERSION, "technique": named(id) }),
     }
 }
 

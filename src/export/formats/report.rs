@@ -41,6 +41,7 @@ pub fn page(it: &Assessment) -> String {
     out.push_str(&followed::trend(it));
     out.push_str(&followed::remediation(it));
     out.push_str(&followed::exceptions(it));
+    out.push_str(&results::parts(it));
     out.push_str(&tests_run::section(it));
     out.push_str(&ending(it));
     out.push_str("</main>\n");

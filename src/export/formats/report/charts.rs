@@ -156,7 +156,7 @@ pub fn trend(buckets: &[Bucket]) -> String {
     let wide = (WIDTH - EDGE) / many;
     let mut body = String::new();
     for step in 0..=4 {
-        if top * step % 4 == 0 {
+        if (top * step).is_multiple_of(4) {
             let (value, at) = (top * step / 4, y(top * step / 4));
             body.push_str(&format!(
                 "<line class=\"grid\" x1=\"{EDGE}\" x2=\"{WIDTH}\" y1=\"{at}\" y2=\"{at}\"/>\n<text class=\"sub\" x=\"{}\" \
@@ -213,11 +213,11 @@ fn described(buckets: &[Bucket]) -> String {
     )
 }
 
-/// The top of an axis: 4, 8, 20, 40, 80, 200 and so on, which quarters divide.
+/// The top of an axis: 4, 8, 12, 16, 20, 32, then ten times as much, which quarters divide.
 fn round_up(value: u64) -> u64 {
     let mut scale = 1_u64;
     loop {
-        for step in [4, 8, 20] {
+        for step in [4, 8, 12, 16, 20, 32] {
             let top = scale.saturating_mul(step);
             if top >= value {
                 return top;

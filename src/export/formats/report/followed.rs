@@ -43,6 +43,12 @@ fn place(state: RemedyState) -> usize {
     STATES.iter().position(|(own, _)| *own == state).unwrap_or(STATES.len())
 }
 
+/// The worst is 0.
+fn rank(severity: &str) -> usize {
+    const WORST_FIRST: [&str; 5] = ["critical", "high", "medium", "low", "info"];
+    WORST_FIRST.iter().position(|own| *own == severity).unwrap_or(WORST_FIRST.len())
+}
+
 /// What was wrong, and for how long.
 pub fn remediation(it: &Assessment) -> String {
     let all = &it.remediation;
@@ -67,9 +73,9 @@ pub fn remediation(it: &Assessment) -> String {
              </section>\n"
         );
     }
-    // The worst first: what is open longest, then what was.
+    // The worst first: by state, then by severity, then by how long it lasted.
     let mut order: Vec<&Remedy> = all.iter().collect();
-    order.sort_by_key(|remedy| (place(remedy.state), std::cmp::Reverse(remedy.open_seconds)));
+    order.sort_by_key(|remedy| (place(remedy.state), rank(&remedy.severity), std::cmp::Reverse(remedy.open_seconds)));
     let rows: Vec<Vec<String>> = order.iter().take(LIST_MAX).map(|remedy| row(it, remedy)).collect();
     let heads = ["Test", "Finding", "Severity", "Began", "Ended", "#Lasted", "State"];
     format!(
@@ -90,7 +96,7 @@ fn row(it: &Assessment, remedy: &Remedy) -> Vec<String> {
     };
     vec![
         format!("<a href=\"#{}\">{}</a>", anchor("t", &remedy.detector), esc(title)),
-        format!("<code>{}</code>", esc(&remedy.finding)),
+        format!("<code class=\"key\">{}</code>", esc(&remedy.finding)),
         esc(&remedy.severity),
         when(remedy.violated_at),
         when_or(remedy.resolved_at, "open at the end"),

@@ -1,7 +1,7 @@
 //! The first page: what it is about, and what came out in one look.
 
 use super::charts;
-use super::markup::{count, day, esc, number, plural, words};
+use super::markup::{count, day, esc, number, plural, when, words};
 use crate::export::model::{Assessment, Outcome, Subcategory};
 
 /// Title, period, and where to find what.
@@ -11,7 +11,6 @@ pub fn cover(it: &Assessment) -> String {
         all => all.iter().map(|source| esc(source)).collect::<Vec<_>>().join(", "),
     };
     let names = if it.scope.identified { "as they are" } else { "under pseudonyms" };
-    let part = capital(&it.framework.part);
     let contents = [
         ("glance", "At a glance"),
         ("coverage", "Population and coverage"),
@@ -19,6 +18,7 @@ pub fn cover(it: &Assessment) -> String {
         ("trend", "Trend over the period"),
         ("remediation", "Remediation"),
         ("exceptions", "Exceptions"),
+        ("parts", &format!("Each {} and its tests", it.framework.part)),
         ("tests", "Tests, rows and SQL"),
         ("limits", "What this data cannot show"),
         ("provenance", "Where it comes from"),
@@ -30,20 +30,16 @@ pub fn cover(it: &Assessment) -> String {
         "<header class=\"cover\">\n<p class=\"kicker\">Evidence on the life of tokens after login</p>\n<h1>{} {}</h1>\n\
          <p class=\"period\">{} to {}</p>\n<dl class=\"cover-facts\">\n<div><dt>Period</dt><dd>from {} until just before {} \
          (UTC)</dd></div>\n<div><dt>Sources</dt><dd>{sources}</dd></div>\n<div><dt>Names</dt><dd>{names}</dd></div>\n\
-         <div><dt>{part} files</dt><dd>beside this page in the pack, with every row and query</dd></div>\n</dl>\n</header>\n\
+         <div><dt>Evidence hash</dt><dd><code>{}</code></dd></div>\n</dl>\n</header>\n\
          <nav aria-label=\"Contents\">\n<ol>\n{contents}</ol>\n</nav>\n",
         esc(&it.framework.title),
         esc(&it.framework.version),
         day(it.period.from),
         day(it.period.as_of),
-        it.period.from,
-        it.period.to,
+        when(it.period.from),
+        when(it.period.to),
+        esc(&it.evidence_sha256),
     )
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
 }
 
 /// How many came out how, in words and as a picture.
@@ -67,11 +63,11 @@ pub fn glance(it: &Assessment) -> String {
     }
     let statements: String = it.scope.statements.iter().map(|text| format!("<li>{}</li>\n", esc(text))).collect();
     format!(
-        "<section id=\"glance\">\n<h2>At a glance</h2>\n<p class=\"headline\">{}</p>\n{}<ul class=\"tiles\">\n{tiles}</ul>\n\
+        "<section id=\"glance\">\n<h2>At a glance</h2>\n{}<p class=\"headline\">{}</p>\n<ul class=\"tiles\">\n{tiles}</ul>\n\
          <figure>\n<figcaption>Results by {part}</figcaption>\n{}</figure>\n<h3>What a result here says</h3>\n\
          <ul>\n{statements}</ul>\n</section>\n",
-        headline(it, &core),
         caution(it),
+        headline(it, &core),
         charts::outcomes(&bars),
     )
 }
@@ -106,7 +102,7 @@ fn headline(it: &Assessment, core: &[&Subcategory]) -> String {
     format!("Of {} {parts} in scope: {}. {found}", core.len(), told.join(", "))
 }
 
-/// A result is worth what it rests on: that comes before the figures.
+/// A result is worth what it rests on: that comes before everything.
 fn caution(it: &Assessment) -> String {
     if it.coverage.problems.is_empty() {
         return "<p class=\"note good\"><strong>Coverage is complete.</strong> Every source delivered through the whole \

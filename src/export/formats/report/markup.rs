@@ -101,15 +101,13 @@ pub fn day(at: Moment) -> String {
 /// How long: the largest unit that fits, `3.5 days`.
 pub fn long(seconds: i64) -> String {
     let seconds = seconds.max(0);
-    let units = [(86_400, "days"), (3600, "hours"), (60, "minutes")];
-    match units.into_iter().find(|(length, _)| seconds >= *length) {
-        Some((length, unit)) => {
-            let tenths = seconds * 10 / length;
-            let part = if tenths % 10 == 0 { String::new() } else { format!(".{}", tenths % 10) };
-            format!("{}{part}\u{a0}{unit}", number((tenths / 10).unsigned_abs()))
-        }
-        None => format!("{seconds}\u{a0}seconds"),
-    }
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let fits = |(length, _): &(i64, &str)| seconds >= *length;
+    let (length, unit) = units.into_iter().find(fits).unwrap_or((1, "second"));
+    let tenths = seconds * 10 / length;
+    let part = if tenths % 10 == 0 { String::new() } else { format!(".{}", tenths % 10) };
+    let many = if tenths == 10 { "" } else { "s" };
+    format!("{}{part}\u{a0}{unit}{many}", number((tenths / 10).unsigned_abs()))
 }
 
 /// A result as a word with a sign, so that no colour stands alone.
@@ -190,7 +188,7 @@ mod tests {
     #[test]
     fn figures_are_told_as_people_read_them() {
         assert_eq!([number(0), number(999), number(1_234_567)], ["0", "999", "1\u{202f}234\u{202f}567"]);
-        assert_eq!([long(302_400), long(59), long(3600)], ["3.5\u{a0}days", "59\u{a0}seconds", "1\u{a0}hours"]);
+        assert_eq!([long(302_400), long(59), long(3600)], ["3.5\u{a0}days", "59\u{a0}seconds", "1\u{a0}hour"]);
         assert_eq!(day(Moment(1_792_800_000_000_000)), "24 October 2026");
     }
 }

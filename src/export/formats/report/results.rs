@@ -1,12 +1,18 @@
 //! Results by part of the framework, with the tests that each rests on.
 
-use super::markup::{anchor, badge, count, esc, number};
+use super::markup::{anchor, badge, count, esc, number, table};
 use crate::export::model::{Assessment, Link, Subcategory};
 
-/// The section.
+/// All results in one table.
 pub fn section(it: &Assessment) -> String {
+    let part = esc(&it.framework.part);
+    format!("<section id=\"results\">\n<h2>Results by {part}</h2>\n{}</section>\n", overview(it))
+}
+
+/// Each part with its reason and its tests.
+pub fn parts(it: &Assessment) -> String {
     let (supporting, core): (Vec<&Subcategory>, Vec<_>) = it.subcategories.iter().partition(|part| part.is_supporting);
-    let mut out = format!("<section id=\"results\">\n<h2>Results by {}</h2>\n", esc(&it.framework.part));
+    let mut out = format!("<section id=\"parts\">\n<h2>Each {} and its tests</h2>\n", esc(&it.framework.part));
     core.iter().for_each(|part| out.push_str(&card(it, part)));
     if !supporting.is_empty() {
         out.push_str(
@@ -17,6 +23,26 @@ pub fn section(it: &Assessment) -> String {
     }
     out.push_str("</section>\n");
     out
+}
+
+fn overview(it: &Assessment) -> String {
+    let rows: Vec<Vec<String>> = it
+        .subcategories
+        .iter()
+        .map(|part| {
+            let deciding = part.links.iter().filter(|link| link.decides).filter_map(|link| it.detector(&link.detector));
+            let (mut tests, mut found, mut open) = (0, 0, 0);
+            deciding.for_each(|detector| {
+                (tests, found, open) = (tests + 1, found + detector.counts.found, open + detector.counts.open_at_end);
+            });
+            let id = format!("<a class=\"id\" href=\"#{}\">{}</a>", anchor("p", &part.id), esc(&part.id));
+            let title =
+                esc(&part.title) + if part.is_supporting { " <span class=\"quiet\">(supporting)</span>" } else { "" };
+            vec![id, title, badge(part.verdict.result), number(tests), number(found), number(open)]
+        })
+        .collect();
+    let heads = ["Part", "In short", "Result", "#Tests that decide", "#Findings", "#Open at the end"];
+    table("Every part in one look", &heads, &rows)
 }
 
 fn card(it: &Assessment, part: &Subcategory) -> String {

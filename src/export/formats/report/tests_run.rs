@@ -102,7 +102,7 @@ fn rows(detector: &Detector, folder: &str) -> String {
             state.push_str(&format!("<br><strong>excepted</strong>: {}", esc(all.named(row, "exception"))));
         }
         vec![
-            format!("<code>{}</code>", esc(all.named(row, "finding"))),
+            format!("<code class=\"key\">{}</code>", esc(all.named(row, "finding"))),
             esc(all.named(row, "severity")),
             when_or(moment("violated_at"), "unknown"),
             state,
