@@ -9,6 +9,8 @@ mod readme;
 pub mod report;
 pub mod stable_id;
 pub mod summary;
+#[cfg(test)]
+mod tests;
 pub mod workbook;
 
 use super::ExportError;
