@@ -101,7 +101,7 @@ enum Command {
     Policy(policy::Args),
     /// Write evidence of a period for an auditor: a pack that can be checked offline
     Export(export::Args),
-    /// Check a pack of evidence: hashes, rows, figures and results, worked out again
+    /// Check a pack of evidence: hashes, rows, figures and results, worked out again; with --lake the detectors too
     Verify(verify::Args),
     /// What stands for a secret in the lake, read from standard input: to look for a token that leaked
     Fingerprint(fingerprint::Args),

@@ -19,6 +19,7 @@ mod derived;
 mod evidence;
 pub mod formats;
 pub mod framework;
+mod history;
 pub mod model;
 pub mod pack;
 mod population;

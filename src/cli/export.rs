@@ -144,7 +144,7 @@ async fn export(args: &Args, global: &Global) -> anyhow::Result<()> {
     let assessment = assess(&lake, &terms, &request).await?;
     let command = command(args, &assessment);
     let manifest = write(&assessment, &framework.framework.text, command, &destination, |root| RunBlock {
-        command_line: env::args().collect(),
+        command_line: env::args().map(|argument| bare(&argument)).collect(),
         started_at: time::format(now),
         finished_at: time::format(clock::now_micros()),
         root_sha256: root.to_owned(),
@@ -156,6 +156,23 @@ async fn export(args: &Args, global: &Global) -> anyhow::Result<()> {
         _ => writeln!(out, "{}", told(&assessment, &manifest, &destination)),
     };
     Ok(quiet_pipe(printed.and_then(|()| out.flush()))?)
+}
+
+/// An argument without what a URL may hold that is secret.
+fn bare(argument: &str) -> String {
+    let (option, value) = match argument.split_once('=') {
+        Some((option, value)) if option.starts_with("--") => (format!("{option}="), value),
+        _ => (String::new(), argument),
+    };
+    match url::Url::parse(value) {
+        Ok(mut url) if value.contains("://") => {
+            // URLs that cannot have a password have none to take out.
+            let _ = url.set_password(None);
+            url.set_query(None);
+            format!("{option}{url}")
+        }
+        _ => argument.to_owned(),
+    }
 }
 
 /// The command that makes this pack again, wherever it is put.
@@ -208,4 +225,25 @@ fn screen(it: &Assessment, manifest: &Manifest, destination: &Destination) -> St
         destination.folder.display(),
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_stands_in_the_run_block() {
+        assert_eq!(bare("s3://me:hunter2@bucket/lake?token=1"), "s3://me@bucket/lake");
+        assert_eq!(bare("--lake=s3://me:hunter2@bucket/lake"), "--lake=s3://me@bucket/lake");
+        for plain in ["--out", "./q3", "--seed=a=b", "C:\\x"] {
+            assert_eq!(bare(plain), plain);
+        }
+    }
+
+    #[test]
+    fn a_day_is_its_midnight() {
+        assert_eq!(moment("2026-07-01"), moment("2026-07-01T00:00:00Z"));
+        assert_eq!(moment("2026-07-01T02:00:00+02:00"), moment("2026-07-01"));
+        assert!(moment("2026-07").unwrap_err().contains("expected a day"));
+    }
 }

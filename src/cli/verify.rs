@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::export::PseudonymKey;
-use super::query::quiet_pipe;
+use super::query::{printable, quiet_pipe};
 use super::{Global, Output};
 use crate::detect::runs::{self, Run};
 use crate::export::ExportError;
@@ -87,18 +87,20 @@ fn told(report: &Report, recomputed: Option<bool>) -> serde_json::Value {
 fn screen(report: &Report, recomputed: Option<bool>) -> String {
     let mut text = String::new();
     for problem in report.problems.iter().take(SHOWN_MAX) {
-        text.push_str(&format!("does not hold: {problem}\n"));
+        text.push_str(&format!("does not hold: {}\n", printable(problem)));
     }
     if report.problems.len() > SHOWN_MAX {
         text.push_str(&format!("and {} more\n", report.problems.len() - SHOWN_MAX));
     }
     for note in &report.notes {
-        text.push_str(&format!("note: {note}\n"));
+        text.push_str(&format!("note: {}\n", printable(note)));
     }
     if report.problems.is_empty() {
         text.push_str(&format!(
             "The pack holds: {} files, {} rows, and every figure and result follows from them.\nRoot hash {}\n",
-            report.files, report.rows, report.manifest.root_sha256
+            report.files,
+            report.rows,
+            printable(&report.manifest.root_sha256)
         ));
         if recomputed == Some(true) {
             text.push_str("The detectors, run again on the lake at the recorded version, gave the same rows.\n");

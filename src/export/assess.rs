@@ -13,7 +13,7 @@ use super::model::{
 use super::population::Tests;
 use super::privacy::Privacy;
 use super::sample::{self, Wanted};
-use super::{ExportError, coverage, derived, evidence, results};
+use super::{ExportError, coverage, derived, evidence, history, results};
 use crate::detect::catalog::Catalog;
 use crate::detect::cut::Cut;
 use crate::detect::frame::Reach;
@@ -98,6 +98,7 @@ pub async fn assess(lake: &Lake, terms: &Terms<'_>, request: &Request) -> Result
         coverage: coverage::of(&census, read),
         exceptions: exceptions(terms.policy, &ids, period),
         remediation: Vec::new(),
+        history: Vec::new(),
         targets: targets(terms)?,
         trend: Vec::new(),
         limits: Vec::new(),
@@ -109,6 +110,7 @@ pub async fn assess(lake: &Lake, terms: &Terms<'_>, request: &Request) -> Result
         let totals = ids.iter().position(|id| *id == outcome.detector).map(|at| census.totals[at].clone());
         it.detectors.push(detector(terms, &tests, &it, outcome, totals.unwrap_or_default())?);
     }
+    it.history = history::of(lake, &it.detectors, terms.privacy).await?;
     it.subcategories = parts(terms, &it.detectors)?;
     finish(&mut it, terms);
     Ok(it)

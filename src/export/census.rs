@@ -13,7 +13,7 @@ use crate::lake::table::State;
 use crate::query::{self, QueryError, SessionContext, output};
 
 /// So many rows are counted at once, a little more or less: their ids have to fit into memory.
-const ROWS_AT_ONCE: u64 = 2_000_000;
+const ROWS_AT_ONCE: u64 = 1_000_000;
 /// Conditions that are asked at once: the bits of a BIGINT but its sign.
 const CONDITIONS_MAX: usize = 62;
 

@@ -14,7 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use coverage::{Coverage, Feed, Gap, Source};
-pub use followed::{Bucket, Exception, Remedy, RemedyState};
+pub use followed::{Bucket, Change, Exception, Remedy, RemedyState};
 pub use table::{Column, Table, Treatment};
 
 use crate::event::time;
@@ -61,6 +61,10 @@ pub struct Assessment {
     pub exceptions: Vec<Exception>,
     /// What was wrong at some time of the period, and how long that lasted: by detector, then as in its rows.
     pub remediation: Vec<Remedy>,
+    /// When runs saw these findings change, and what people decided about them; by finding and time. No part of the evidence
+    /// hash: it depends on when detectors were run.
+    #[serde(default)]
+    pub history: Vec<Change>,
     /// How long a remedy may take by severity, in seconds; only severities of which somebody said so.
     #[serde(default)]
     pub targets: BTreeMap<String, i64>,

@@ -92,6 +92,7 @@ fn overview(it: &Assessment, take: &mut dyn FnMut(File) -> Result<(), ExportErro
         ("coverage/totals.csv", tables::totals(&it.coverage.totals)),
         ("exceptions.csv", tables::exceptions(&it.exceptions)),
         ("remediation.csv", tables::remediation(&it.remediation)),
+        ("history.csv", tables::history(&it.history)),
         ("trend.csv", tables::trend(&it.trend)),
     ];
     for (name, table) in tables {

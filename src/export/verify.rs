@@ -124,6 +124,7 @@ fn files(opened: &mut Opened, report: &mut Report) {
         report.files += 1;
         if bytes.len() as u64 != entry.bytes || hex(&Sha256::digest(&bytes)) != entry.sha256 {
             report.problems.push(format!("{}: it was changed: its hash is not the one in the manifest", entry.name));
+            continue;
         }
         if let (true, Some(rows)) = (entry.name.ends_with(".parquet"), entry.rows) {
             match tables::parquet_rows(bytes) {

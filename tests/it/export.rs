@@ -208,6 +208,32 @@ fn every_part_is_there_with_its_reason_and_no_promise() {
 }
 
 #[test]
+fn what_people_decided_is_told() {
+    let case = Case::quickstart();
+    let framework = case.out("small.toml");
+    fs::write(&framework, SMALL).unwrap();
+    let more = ["--framework", framework.to_str().unwrap()];
+    case.export("before", &more);
+    assert_eq!(fs::read_to_string(case.out("before").join("history.csv")).unwrap().lines().count(), 1);
+    let uri = case.lake.uri();
+    let output = case.run(&["--lake", &uri, "detect", "refresh_after_offboarding", "--as-of", "2026-11-01T00:00:00Z"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let id = found[0]["id"].as_str().unwrap();
+    let acked = ["--owner", "sec@example.com", "--reason", "OPS-7: looked at"];
+    let output = case.run(&[&["--lake", &uri, "findings", "ack", id][..], &acked].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    case.export("after", &more);
+    let history = fs::read_to_string(case.out("after").join("history.csv")).unwrap();
+    assert!(history.contains(",opened,") && history.contains(",acked,sec@example.com,OPS-7: looked at,"), "{history}");
+    assert!(!history.contains(id), "ids of findings are under pseudonyms");
+    let rows = case.out("after").join("controls/S-1/refresh_after_offboarding/result.csv");
+    let name = history.lines().nth(1).unwrap().split(',').next().unwrap().to_owned();
+    assert!(fs::read_to_string(rows).unwrap().contains(&name));
+    assert_eq!(case.verify("after", &[]).0, Some(0));
+}
+
+#[test]
 fn names_stay_here_unless_somebody_may_show_them() {
     let case = Case::quickstart();
     case.export("pack", &["--sample", "500", "--seed", "1"]);

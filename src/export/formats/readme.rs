@@ -47,6 +47,7 @@ fn write_all(it: &Assessment, out: &mut String) -> std::fmt::Result {
   coverage/                 sources, feeds, gaps, and control totals to compare with the sources
   exceptions.csv            what the policy excepts, why, who answers for it, until when, and which rows it covers
   remediation.csv           what was wrong, when it was fixed, and whether in time
+  history.csv               when runs saw these findings change, and what people decided about them
   trend.csv                 the period in stretches
   limits.txt                what this data cannot show
   sign-off.txt              for those who prepared and reviewed it, to fill in

@@ -64,6 +64,22 @@ impl RemedyState {
     }
 }
 
+/// A line of the findings log.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// As the row names it.
+    pub finding: String,
+    pub at: Moment,
+    /// `opened`, `resolved`, `acked`, `suppressed`, ...
+    pub change: String,
+    /// Who decided it; empty where a run found it out.
+    pub owner: String,
+    pub reason: String,
+    /// Until when a suppression holds.
+    pub until: Option<Moment>,
+}
+
 /// A stretch of the period, for the trend. Rows of detectors that decide, exceptions left out.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]

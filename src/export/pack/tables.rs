@@ -10,7 +10,9 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::export::ExportError;
-use crate::export::model::{Bucket, Column, Coverage, Exception, Moment, Remedy, RemedyState, Table, Total, Treatment};
+use crate::export::model::{
+    Bucket, Change, Column, Coverage, Exception, Moment, Remedy, RemedyState, Table, Total, Treatment,
+};
 
 /// Rows of one Arrow batch.
 const BATCH_ROWS: usize = 65_536;
@@ -257,6 +259,15 @@ pub fn remediation(remedies: &[Remedy]) -> Table {
         ]
     };
     texts(&names, remedies.iter().map(row))
+}
+
+/// What the findings log says of the findings.
+pub fn history(changes: &[Change]) -> Table {
+    let row = |c: &Change| {
+        let (owner, reason) = (c.owner.clone(), c.reason.clone());
+        vec![c.finding.clone(), c.at.to_string(), c.change.clone(), owner, reason, when(c.until)]
+    };
+    texts(&["finding", "at", "change", "owner", "reason", "until"], changes.iter().map(row))
 }
 
 /// The period in stretches.
