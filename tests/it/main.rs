@@ -8,6 +8,7 @@ mod decode;
 mod detect;
 mod envelopes;
 mod export;
+mod formats;
 mod harness;
 mod kafka;
 mod kafka_broker;
