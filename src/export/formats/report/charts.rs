@@ -87,7 +87,7 @@ pub fn strips(it: &Assessment, sources_max: usize) -> String {
         let (top, name) = (row * ROW, source.source.as_str());
         let base = top + TALL;
         let busiest = by_day.iter().filter(|((own, _), _)| *own == name).map(|(_, count)| *count).max().unwrap_or(0);
-        let label: String = name.chars().take(20).collect();
+        let label = short(name);
         body.push_str(&format!(
             "<text class=\"label\" x=\"0\" y=\"{}\">{}</text>\n<text class=\"sub\" x=\"0\" y=\"{}\">{}</text>\n\
              <line class=\"axis\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{base}\" y2=\"{base}\"/>\n",
@@ -125,12 +125,26 @@ pub fn strips(it: &Assessment, sources_max: usize) -> String {
     let base = i64::try_from(sources.len()).unwrap_or(1) * ROW;
     body.push_str(&dates(base + 6, from, days, it.period.as_of));
     let left = it.coverage.sources.len() - sources.len();
-    let more = if left > 0 {
-        format!("<p class=\"more\">{left} sources more in the table below.</p>\n")
-    } else {
-        String::new()
-    };
-    svg("chart-sources", base + 14, "Events a day by source", &told.join(". "), &body) + &more
+    let mut below = String::new();
+    if !it.coverage.gaps.is_empty() {
+        below.push_str(
+            "<ul class=\"legend\">\n<li><span class=\"swatch day\" aria-hidden=\"true\"></span> events</li>\n<li><span \
+             class=\"swatch gap\" aria-hidden=\"true\"></span> silent though events were expected</li>\n</ul>\n",
+        );
+    }
+    if left > 0 {
+        below.push_str(&format!("<p class=\"more\">{left} sources more in the table below.</p>\n"));
+    }
+    svg("chart-sources", base + 14, "Events a day by source", &told.join(". "), &body) + &below
+}
+
+/// As much of a name as there is room for; the table has all of it.
+fn short(name: &str) -> String {
+    const LETTERS_MAX: usize = 16;
+    if name.chars().count() <= LETTERS_MAX {
+        return name.to_owned();
+    }
+    name.chars().take(LETTERS_MAX - 1).chain(['…']).collect()
 }
 
 /// First, middle and last day under a chart.

@@ -38,7 +38,9 @@ fn overview(it: &Assessment) -> String {
             let id = format!("<a class=\"id\" href=\"#{}\">{}</a>", anchor("p", &part.id), esc(&part.id));
             let title =
                 esc(&part.title) + if part.is_supporting { " <span class=\"quiet\">(supporting)</span>" } else { "" };
-            vec![id, title, badge(part.verdict.result), number(tests), number(found), number(open)]
+            // A zero would read as if somebody had looked.
+            let figure = |figure| if tests == 0 { "–".to_owned() } else { number(figure) };
+            vec![id, title, badge(part.verdict.result), number(tests), figure(found), figure(open)]
         })
         .collect();
     let heads = ["Part", "In short", "Result", "#Tests that decide", "#Findings", "#Open at the end"];
