@@ -74,12 +74,7 @@ pub fn strips(it: &Assessment, sources_max: usize) -> String {
     if sources.is_empty() {
         return String::new();
     }
-    let mut by_day: BTreeMap<(&str, i64), u64> = BTreeMap::new();
-    for total in &it.coverage.totals {
-        if let Some(at) = time::parse(&format!("{}T00:00:00Z", total.day)) {
-            *by_day.entry((&total.source, (at - from) / DAY)).or_default() += total.events;
-        }
-    }
+    let by_day = by_day(it, from);
     let x = |day: i64| LEFT + (WIDTH - LEFT) * day.clamp(0, days) / days;
     let mut body = String::new();
     let mut told = Vec::new();
@@ -124,7 +119,24 @@ pub fn strips(it: &Assessment, sources_max: usize) -> String {
     }
     let base = i64::try_from(sources.len()).unwrap_or(1) * ROW;
     body.push_str(&dates(base + 6, from, days, it.period.as_of));
-    let left = it.coverage.sources.len() - sources.len();
+    svg("chart-sources", base + 14, "Events a day by source", &told.join(". "), &body)
+        + &below_strips(it, sources.len())
+}
+
+/// Events by source and day since `from`.
+fn by_day(it: &Assessment, from: i64) -> BTreeMap<(&str, i64), u64> {
+    let mut by_day: BTreeMap<(&str, i64), u64> = BTreeMap::new();
+    for total in &it.coverage.totals {
+        if let Some(at) = time::parse(&format!("{}T00:00:00Z", total.day)) {
+            *by_day.entry((&total.source, (at - from) / DAY)).or_default() += total.events;
+        }
+    }
+    by_day
+}
+
+/// What the colours are, and that there are sources without a strip.
+fn below_strips(it: &Assessment, shown: usize) -> String {
+    let left = it.coverage.sources.len() - shown;
     let mut below = String::new();
     if !it.coverage.gaps.is_empty() {
         below.push_str(
@@ -135,7 +147,7 @@ pub fn strips(it: &Assessment, sources_max: usize) -> String {
     if left > 0 {
         below.push_str(&format!("<p class=\"more\">{left} sources more in the table below.</p>\n"));
     }
-    svg("chart-sources", base + 14, "Events a day by source", &told.join(". "), &body) + &below
+    below
 }
 
 /// As much of a name as there is room for; the table has all of it.
