@@ -231,9 +231,19 @@ fn reviewed(it: &Assessment) -> Value {
     let told = others.iter().map(|part| format!("{} {}: {}", part.id, part.verdict.result, part.verdict.reason));
     let told = told.collect::<Vec<_>>().join(". ");
     let told = if told.is_empty() { "Everything in scope was tested.".to_owned() } else { told };
-    let controls = tested.iter().map(|part| json!({ "control-id": control_id(&it.framework.id, &part.id) }));
+    // OSCAL wants controls here in any case; where none was tested, those in scope, and the words say that none was.
+    let (what, named) = if tested.is_empty() {
+        ("No part was tested; these are in scope.", &others)
+    } else {
+        ("Parts of the framework that tests of this period spoke to.", &tested)
+    };
+    let controls = named.iter().map(|part| json!({ "control-id": control_id(&it.framework.id, &part.id) }));
+    let controls: Vec<Value> = controls.collect();
     let mut selection = Map::new();
-    selection.insert("description".into(), json!("Parts of the framework that tests of this period spoke to."));
-    put(&mut selection, "include-controls", controls.collect());
+    selection.insert("description".into(), json!(what));
+    if controls.is_empty() {
+        selection.insert("include-all".into(), json!({}));
+    }
+    put(&mut selection, "include-controls", controls);
     json!({ "description": told, "control-selections": [selection] })
 }
