@@ -87,7 +87,10 @@ pub fn remediation(it: &Assessment) -> String {
 }
 
 fn row(it: &Assessment, remedy: &Remedy) -> Vec<String> {
-    let title = it.detector(&remedy.detector).map_or(remedy.detector.as_str(), |detector| &detector.title);
+    let test = match it.detector(&remedy.detector) {
+        Some(detector) => format!("<a href=\"#{}\">{}</a>", anchor("t", &detector.id), esc(&detector.title)),
+        None => esc(&remedy.detector),
+    };
     let state = STATES.get(place(remedy.state)).map_or("", |(_, name)| name);
     let state = format!("<strong>{state}</strong>");
     let state = match remedy.exception.as_deref() {
@@ -95,7 +98,7 @@ fn row(it: &Assessment, remedy: &Remedy) -> Vec<String> {
         None => state,
     };
     vec![
-        format!("<a href=\"#{}\">{}</a>", anchor("t", &remedy.detector), esc(title)),
+        test,
         format!("<code class=\"key\">{}</code>", esc(&remedy.finding)),
         esc(&remedy.severity),
         when(remedy.violated_at),
