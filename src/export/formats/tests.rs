@@ -77,6 +77,7 @@ fn assessment() -> Assessment {
             "rows": ["f1"] }],
         "remediation": [{ "detector": "fail", "finding": FORMULA, "severity": "high", "violated_at": at(2), "resolved_at": null,
             "open_seconds": 2_505_600, "target_seconds": 60, "state": "overdue" }],
+        "history": [{ "finding": FORMULA, "at": at(3), "change": "acked", "owner": HOSTILE, "reason": HOSTILE, "until": null }],
         "targets": { "high": 60 },
         "trend": [{ "from": at(0), "to": at(31), "events": 223, "opened": 1, "resolved": 0, "open_at_end": 1,
             "opened_by_severity": { "high": 1 } }],

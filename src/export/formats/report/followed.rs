@@ -2,7 +2,7 @@
 
 use super::markup::{anchor, count, day, esc, long, more, number, table, when, when_or};
 use super::{LIST_MAX, charts};
-use crate::export::model::{Assessment, Remedy, RemedyState};
+use crate::export::model::{Assessment, Change, Remedy, RemedyState};
 
 /// How the period went.
 pub fn trend(it: &Assessment) -> String {
@@ -79,11 +79,35 @@ pub fn remediation(it: &Assessment) -> String {
     let rows: Vec<Vec<String>> = order.iter().take(LIST_MAX).map(|remedy| row(it, remedy)).collect();
     let heads = ["Test", "Finding", "Severity", "Began", "Ended", "#Lasted", "State"];
     format!(
-        "<section id=\"remediation\">\n<h2>Remediation</h2>\n<p>{targets}</p>\n<ul class=\"tiles small\">\n{tally}</ul>\n{}{}\
+        "<section id=\"remediation\">\n<h2>Remediation</h2>\n<p>{targets}</p>\n<ul class=\"tiles small\">\n{tally}</ul>\n{}{}{}\
          </section>\n",
         table("What was wrong, worst first", &heads, &rows),
-        more(all.len(), rows.len(), "remediation.csv")
+        more(all.len(), rows.len(), "remediation.csv"),
+        decisions(it),
     )
+}
+
+/// What people decided about findings; what runs found out by themselves is in the file.
+fn decisions(it: &Assessment) -> String {
+    let decided: Vec<_> = it.history.iter().filter(|change| !change.owner.is_empty()).collect();
+    if decided.is_empty() {
+        return String::new();
+    }
+    let row = |change: &&Change| {
+        let until = when_or(change.until, "");
+        let (what, owner) = (esc(&change.change), esc(&change.owner));
+        vec![
+            format!("<code class=\"key\">{}</code>", esc(&change.finding)),
+            when(change.at),
+            what,
+            owner,
+            esc(&change.reason),
+            until,
+        ]
+    };
+    let rows: Vec<Vec<String>> = decided.iter().take(LIST_MAX).map(row).collect();
+    let heads = ["Finding", "When", "What", "Who", "Reason", "Until"];
+    table("What people decided", &heads, &rows) + &more(decided.len(), rows.len(), "history.csv")
 }
 
 fn row(it: &Assessment, remedy: &Remedy) -> Vec<String> {
