@@ -71,7 +71,7 @@ pub fn each(
         take(File { name: format!("{TIMELINES}.csv"), bytes: csv(&sample.timelines), rows })?;
         take(File { name: format!("{TIMELINES}.parquet"), bytes: parquet(&sample.timelines)?, rows })?;
     }
-    for (name, bytes) in formats::files(it) {
+    for (name, bytes) in formats::files(it)? {
         take(File { name, bytes, rows: None })?;
     }
     Ok(())

@@ -175,6 +175,7 @@ fn content(opened: &mut Opened, report: &mut Report) {
     }
     report.rows = it.detectors.iter().map(|d| d.rows.len() as u64).sum();
     report.problems.extend(figures::wrong(&it, &report.manifest, &report.framework));
+    report.problems.extend(super::formats::wrong(&it));
     if it.tool.version == env!("CARGO_PKG_VERSION") {
         compare(opened, report, &it);
     } else {

@@ -10,6 +10,7 @@ mod detect;
 mod earlier;
 mod envelopes;
 mod export;
+mod formats;
 mod harness;
 mod hostile;
 mod hunts;

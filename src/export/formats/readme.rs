@@ -41,6 +41,11 @@ fn write_all(it: &Assessment, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "\nWhat is where\n
+  report.html               all of it as one page, for reading and printing; needs no network
+  summary.csv               what came out, a row for each test of each part
+  evidence.xlsx             the same with population, coverage, findings, exceptions and remedies, for a spreadsheet
+  oscal-assessment-results.json, ocsf-compliance-findings.ndjson
+                            for programs: OSCAL 1.2.1, OCSF 1.8.0
   manifest.json             every file with its SHA-256 and rows; the root hash stands for all of them
   assessment.json           everything but the rows, for programs
   controls/ID/DETECTOR/     the SQL, its parameters, the rows it gave (CSV and Parquet), of which events it speaks
