@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 pub use sinks::{Format, SinkConfig, SinkKind, SmtpTls};
 
-
 use crate::event::time;
 use crate::finding::Severity;
 use crate::policy::glob;
@@ -139,9 +138,11 @@ impl Config {
         if self.group_window_seconds > 86_400 {
             found.push(format!("alert.group_window_seconds is {}: at most a day, 86400", self.group_window_seconds));
         }
-        found.extend(self.sinks.iter().flat_map(|(name, sink)| {
-            sink.problems().into_iter().map(move |p| format!("alert.sinks.{name}: {p}"))
-        }));
+        found.extend(
+            self.sinks
+                .iter()
+                .flat_map(|(name, sink)| sink.problems().into_iter().map(move |p| format!("alert.sinks.{name}: {p}"))),
+        );
         for (number, route) in self.routes.iter().enumerate() {
             found.extend(self.route_problems(route).map(|p| format!("alert.routes, the {}.: {p}", number + 1)));
         }

@@ -156,7 +156,11 @@ impl Alert {
     /// Whether it says that something is over.
     pub fn is_over(&self) -> bool {
         matches!(self.change.as_str(), "resolved" | "retracted" | "excepted")
-            || self.finding.get("state").and_then(Value::as_str).is_some_and(|s| ["resolved", "retracted", "excepted"].contains(&s))
+            || self
+                .finding
+                .get("state")
+                .and_then(Value::as_str)
+                .is_some_and(|s| ["resolved", "retracted", "excepted"].contains(&s))
     }
 
     /// A field of the finding, as text.

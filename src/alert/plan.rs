@@ -201,7 +201,11 @@ impl<'t> Stream<'t> {
             sink: self.sink.to_owned(),
             detector: self.detector.to_owned(),
             severity: message.severity.clone(),
-            subject: if message.storm.is_some() { String::new() } else { items.first().map(|i| i.subject.clone()).unwrap_or_default() },
+            subject: if message.storm.is_some() {
+                String::new()
+            } else {
+                items.first().map(|i| i.subject.clone()).unwrap_or_default()
+            },
             finding: if let [one] = items { one.finding().to_owned() } else { String::new() },
             content: serde_json::to_string(message).unwrap_or_default(), // texts by text: always JSON
             ..Entry::default()
@@ -259,3 +263,6 @@ impl Item<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

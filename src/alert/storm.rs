@@ -48,6 +48,13 @@ pub(super) fn digest(items: &[Item<'_>], sink: &str, detector: &str, terms: Term
         at: time::format(terms.now),
         test: false,
         alerts: Vec::new(),
-        storm: Some(Storm { findings: items.len(), by_change, by_severity, top_subjects: subjects, examples, look_further }),
+        storm: Some(Storm {
+            findings: items.len(),
+            by_change,
+            by_severity,
+            top_subjects: subjects,
+            examples,
+            look_further,
+        }),
     }
 }

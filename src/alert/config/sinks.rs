@@ -107,16 +107,13 @@ impl SinkKind {
         match self {
             Self::Stdout => (&[], &[]),
             Self::File => (&["path"], &[]),
-            Self::Webhook => {
-                (&["url"], &["url_file", "url_env", "ca_file", "secret_file", "secret_env", "headers"])
-            }
+            Self::Webhook => (&["url"], &["url_file", "url_env", "ca_file", "secret_file", "secret_env", "headers"]),
             Self::Slack => (&["url"], &["url_file", "url_env", "ca_file"]),
             Self::Alertmanager => (&["url"], &["url_file", "url_env", "ca_file", "secret_file", "secret_env"]),
             Self::Kafka => (&["topic", "properties"], &["secret_file", "secret_env"]),
-            Self::Smtp => (
-                &["host", "from", "to"],
-                &["port", "tls", "username", "secret_file", "secret_env", "ca_file"],
-            ),
+            Self::Smtp => {
+                (&["host", "from", "to"], &["port", "tls", "username", "secret_file", "secret_env", "ca_file"])
+            }
         }
     }
 }
@@ -137,13 +134,13 @@ impl SinkConfig {
         let given: Vec<&str> = object.iter().filter(|(_, v)| !v.is_null()).map(|(k, _)| k.as_str()).collect();
         let kind = object.get("type").and_then(Value::as_str).unwrap_or_default();
         let (needed, allowed) = self.kind.keys();
-        let is_given = |key: &str| given.contains(&key) || (key == "url" && (given.contains(&"url_file") || given.contains(&"url_env")));
-        let mut found: Vec<String> = needed
-            .iter()
-            .filter(|key| !is_given(key))
-            .map(|key| format!("a {kind} sink needs `{key}`"))
-            .collect();
-        let strange = given.iter().filter(|k| !["type", "format"].contains(k) && !needed.contains(k) && !allowed.contains(k));
+        let is_given = |key: &str| {
+            given.contains(&key) || (key == "url" && (given.contains(&"url_file") || given.contains(&"url_env")))
+        };
+        let mut found: Vec<String> =
+            needed.iter().filter(|key| !is_given(key)).map(|key| format!("a {kind} sink needs `{key}`")).collect();
+        let strange =
+            given.iter().filter(|k| !["type", "format"].contains(k) && !needed.contains(k) && !allowed.contains(k));
         found.extend(strange.map(|key| format!("`{key}` means nothing to a {kind} sink")));
         for group in [&["url", "url_file", "url_env"][..], &["secret_file", "secret_env"]] {
             if group.iter().filter(|key| given.contains(*key)).count() > 1 {
@@ -152,9 +149,13 @@ impl SinkConfig {
         }
         let is_local = |host: &str| ["localhost", "127.0.0.1", "::1"].contains(&host);
         if self.tls == Some(SmtpTls::None) && self.host.as_deref().is_some_and(|host| !is_local(host)) {
-            found.push("tls = \"none\" is for a mail server on this machine only: use \"starttls\" or \"tls\"".to_owned());
+            found.push(
+                "tls = \"none\" is for a mail server on this machine only: use \"starttls\" or \"tls\"".to_owned(),
+            );
         }
-        if self.kind == SinkKind::Smtp && self.username.is_some() != (self.secret_file.is_some() || self.secret_env.is_some()) {
+        if self.kind == SinkKind::Smtp
+            && self.username.is_some() != (self.secret_file.is_some() || self.secret_env.is_some())
+        {
             found.push("`username` and a secret (its password) belong together".to_owned());
         }
         if let Some(properties) = &self.properties {
@@ -162,7 +163,9 @@ impl SinkConfig {
                 found.push("properties need \"bootstrap.servers\"".to_owned());
             }
             let secret = properties.keys().filter(|k| k.contains("password") || k.ends_with("key.pem"));
-            found.extend(secret.map(|k| format!("{k:?} is a secret: name a file or variable by secret_file or secret_env")));
+            found.extend(
+                secret.map(|k| format!("{k:?} is a secret: name a file or variable by secret_file or secret_env")),
+            );
         }
         found
     }

@@ -85,8 +85,10 @@ fn finding(message: &Message, alert: &Alert) -> Value {
     }
     event.insert("finding_info".into(), info(alert));
     event.insert("evidences".into(), json!([evidence(alert)]));
-    let resources = [("grant_id", "token grant"), ("host_id", "host"), ("project_id", "project"), ("client_id", "client")];
-    let resources = resources.iter().filter_map(|(name, kind)| Some(json!({ "uid": alert.who.get(*name)?, "type": kind })));
+    let resources =
+        [("grant_id", "token grant"), ("host_id", "host"), ("project_id", "project"), ("client_id", "client")];
+    let resources =
+        resources.iter().filter_map(|(name, kind)| Some(json!({ "uid": alert.who.get(*name)?, "type": kind })));
     let resources: Vec<Value> = resources.collect();
     if !resources.is_empty() {
         event.insert("resources".into(), json!(resources));

@@ -17,7 +17,9 @@ pub fn body(message: &Message, format: Format) -> Value {
         other => lines(message, other),
     };
     let (first, rest) = match format {
-        Format::Text => (headline(message), whole.split_once('\n').map(|(_, rest)| rest.to_owned()).unwrap_or_default()),
+        Format::Text => {
+            (headline(message), whole.split_once('\n').map(|(_, rest)| rest.to_owned()).unwrap_or_default())
+        }
         _ => (headline(message), whole),
     };
     let mut shown: String = rest.trim().chars().take(CHARS_MAX).collect();

@@ -133,7 +133,9 @@ pub(in crate::alert) fn times(micros: Vec<Option<i64>>) -> ArrayRef {
 pub(super) fn batch(entries: &[Entry], sequence: i64) -> Result<RecordBatch, ArrowError> {
     let text = |of: &dyn Fn(&Entry) -> &str| texts(entries.iter().map(|e| Some(of(e).to_owned())));
     let time = |of: &dyn Fn(&Entry) -> Option<i64>| times(entries.iter().map(of).collect());
-    let number = |of: &dyn Fn(&Entry) -> i64| -> ArrayRef { Arc::new(entries.iter().map(|e| Some(of(e))).collect::<Int64Array>()) };
+    let number = |of: &dyn Fn(&Entry) -> i64| -> ArrayRef {
+        Arc::new(entries.iter().map(|e| Some(of(e))).collect::<Int64Array>())
+    };
     let places: ArrayRef = Arc::new((0_i64..).take(entries.len()).map(Some).collect::<Int64Array>());
     let columns = vec![
         time(&|e| Some(e.at)),

@@ -58,9 +58,8 @@ impl Smtp {
         let to = self.to.iter().cloned();
         let mut mail: MessageBuilder = to.fold(lettre::Message::builder().from(self.from.clone()), |m, to| m.to(to));
         mail = mail.message_id(Some(id)).subject(format::headline(message)).header(ContentType::TEXT_PLAIN);
-        let header = |name: &'static str, value: &str| {
-            HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
-        };
+        let header =
+            |name: &'static str, value: &str| HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned());
         mail = mail.raw_header(header("X-Tokentrail-Key", &message.key));
         // Out-of-office replies to a machine help nobody (RFC 3834).
         mail = mail.raw_header(header("Auto-Submitted", "auto-generated"));

@@ -109,7 +109,8 @@ pub async fn dead(command: Dead, global: &Global) -> anyhow::Result<ExitCode> {
         outbox.record(&entries).await?;
     }
     let mut out = io::stderr().lock();
-    let said = if global.quiet { Ok(()) } else { writeln!(out, "{} to be sent again with the next round", entries.len()) };
+    let said =
+        if global.quiet { Ok(()) } else { writeln!(out, "{} to be sent again with the next round", entries.len()) };
     quiet_pipe(said)?;
     Ok(ExitCode::SUCCESS)
 }
