@@ -48,7 +48,7 @@ pub struct Delivery {
     age_max: i64,
     in_flight_max: usize,
     timeout: Duration,
-    /// Outcomes that are not recorded yet; a round that could not write keeps them.
+    /// Outcomes that are not recorded yet.
     entries: Vec<Entry>,
 }
 
@@ -120,6 +120,11 @@ impl Delivery {
             }
         }
         std::mem::take(&mut self.entries)
+    }
+
+    /// Takes rows back that could not be written: the next round gives them again.
+    pub fn keep(&mut self, entries: Vec<Entry>) {
+        self.entries = entries;
     }
 
     /// Waits for what is under way.

@@ -85,7 +85,7 @@ fn what_is_given_up_is_listed_and_can_be_sent_again() {
     assert_eq!(requests.len(), 4, "two attempts each");
     let dead = case.rows(&["alert", "dead", "list"]);
     assert!(text(&dead[0], "/reason").contains("it answered 503"), "{dead:?}");
-    receiver.change(|_, _| Answer::Status(204));
+    receiver.change(|_, _| Answer::Status(200));
     let unknown = case.run(&["alert", "dead", "retry", "zzz"]);
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("no dead letter begins with"));
     assert!(case.run(&["alert", "dead", "retry", &text(&dead[0], "/key")[..10]]).status.success());
