@@ -54,13 +54,14 @@ fn one_bad_sink_holds_up_no_other_and_says_what_is_wrong() {
     sender.wait().unwrap();
     assert!(elsewhere.requests().is_empty(), "a redirect was followed");
     let failed = case.rows(&["alert", "list", "--state", "failed"]);
+    let refused = format!("the mail server 127.0.0.1:{port}: ");
     for (sink, reason) in [
         ("redirect", "redirects are not followed"),
         ("half", "the answer broke off"),
         ("hang", "took too long"),
         ("endless", "longer than 65536 bytes"),
         ("broken", "it answered 500"),
-        ("mail", &format!("the mail server 127.0.0.1:{port}: ")),
+        ("mail", refused.as_str()),
     ] {
         let said: Vec<&str> = failed.iter().filter(|f| f["sink"] == sink).map(|f| text(f, "/reason")).collect();
         assert_eq!(said.len(), 2, "{sink}: {failed:?}");

@@ -103,7 +103,8 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Request>>, judge: &Mutex<Box<Judge>
     let mut request = Request { path, headers, body, accepted: false };
     let answer = {
         let mut all = kept.lock().unwrap();
-        let answer = judge.lock().unwrap()(all.len(), &request);
+        let mut judge = judge.lock().unwrap();
+        let answer = (*judge)(all.len(), &request);
         request.accepted = matches!(answer, Answer::Status(200..=299));
         all.push(request);
         answer
