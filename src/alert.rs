@@ -157,10 +157,13 @@ impl Alerts {
         if entries.is_empty() {
             return Ok(());
         }
+        if let Err(error) = self.outbox.record(&entries).await {
+            self.delivery.keep(entries);
+            return Err(error.into());
+        }
         round.sent += count(&entries, Step::Sent);
         round.failed += count(&entries, Step::Failed);
         round.dead += count(&entries, Step::Dead);
-        self.outbox.record(&entries).await?;
         Ok(())
     }
 }

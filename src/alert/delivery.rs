@@ -48,7 +48,7 @@ pub struct Delivery {
     age_max: i64,
     in_flight_max: usize,
     timeout: Duration,
-    /// Outcomes that are not recorded yet; a round that could not write keeps them.
+    /// Outcomes that are not recorded yet.
     entries: Vec<Entry>,
 }
 
@@ -120,6 +120,11 @@ impl Delivery {
             }
         }
         std::mem::take(&mut self.entries)
+    }
+
+    /// Takes rows back that could not be written: the next round gives them again.
+    pub fn keep(&mut self, entries: Vec<Entry>) {
+        self.entries = entries;
     }
 
     /// Waits for what is under way.
@@ -208,7 +213,9 @@ impl Delivery {
                 health.failures_in_row = health.failures_in_row.saturating_add(1);
                 let asked = failure.retry_after.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX));
                 if health.failures_in_row >= FAILURES_MAX || asked > 0 {
-                    let pause = self.backoff.pause(&outcome.sink, health.failures_in_row.saturating_sub(FAILURES_MAX - 1).max(1));
+                    let pause = self
+                        .backoff
+                        .pause(&outcome.sink, health.failures_in_row.saturating_sub(FAILURES_MAX - 1).max(1));
                     health.paused_until = now.saturating_add(pause.max(asked.min(self.backoff.max)));
                 }
             }
@@ -235,11 +242,13 @@ impl Delivery {
 
     /// Messages to sinks that are not configured any more wait, in case they are again, but not for ever.
     fn give_up(&mut self, standing: &mut Standing, now: i64) {
-        let lost = standing.pending.iter().filter(|(_, m)| {
-            !self.sinks.contains_key(&m.sink) && now.saturating_sub(m.queued_at) >= self.age_max
-        });
+        let lost = standing
+            .pending
+            .iter()
+            .filter(|(_, m)| !self.sinks.contains_key(&m.sink) && now.saturating_sub(m.queued_at) >= self.age_max);
         let reason = || "its sink is not in the configuration any more".to_owned();
-        let dead = lost.map(|(place, m)| (*place, Entry { step: Step::Dead, attempt: m.attempt, reason: reason(), ..m.row(now) }));
+        let dead = lost
+            .map(|(place, m)| (*place, Entry { step: Step::Dead, attempt: m.attempt, reason: reason(), ..m.row(now) }));
         for (place, entry) in dead.collect::<Vec<_>>() {
             standing.apply(place, &entry);
             self.entries.push(entry);

@@ -154,9 +154,9 @@ impl<'t> Stream<'t> {
             gathered.entry(item.subject.clone()).or_default().push(item);
         }
         for mut item in new {
-            if let Some(subject) = group_of_finding.get(item.finding()) {
-                item.subject.clone_from(subject);
-            }
+            // Another subject from one run to the next must not let the later change go first.
+            let known = group_of_finding.entry(item.finding().to_owned()).or_insert_with(|| item.subject.clone());
+            item.subject.clone_from(known);
             let group: Group = (self.sink.to_owned(), self.detector.to_owned(), item.subject.clone());
             let opens = self.standing.groups.get(&group).map_or(self.terms.now, |at| at.saturating_add(window));
             due_of_group.entry(item.subject.clone()).or_insert(opens);
@@ -263,3 +263,6 @@ impl Item<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

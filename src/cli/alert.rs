@@ -141,7 +141,10 @@ async fn follow(alerts: &mut Alerts, poll: Duration) -> anyhow::Result<Round> {
         match alerts.round(clock::now_micros()).await {
             Ok(round) => add(&mut total, &round),
             // The lake may be back soon; what is under way is kept until it can be recorded.
-            Err(error) => tracing::error!(%error, "a round failed and will be repeated"),
+            Err(error) => {
+                tracing::error!(%error, "a round failed and will be repeated");
+                total.next_due_at = None;
+            }
         }
         let left = total.next_due_at.map(|due| u64::try_from(due - clock::now_micros()).unwrap_or(0));
         let pause = left.map_or(poll, |micros| Duration::from_micros(micros).clamp(PAUSE_MIN, poll));

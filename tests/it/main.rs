@@ -1,5 +1,6 @@
 //! All integration tests in one binary: each one more would link DataFusion again.
 
+mod alert;
 mod authoring;
 mod bad_input;
 mod cases;

@@ -70,17 +70,19 @@ pub async fn list(wanted: &List, global: &Global) -> anyhow::Result<ExitCode> {
         "waiting" => format!("AND step IN ({})", WAITING.map(|s| format!("'{s}'")).join(", ")),
         one => format!("AND step = '{one}'"),
     };
+    let literal = |text: &String| format!("'{}'", text.replace('\'', "''"));
+    let sink = wanted.sink.as_ref().map(|sink| format!("AND sink = {}", literal(sink))).unwrap_or_default();
+    let finding = wanted.finding.as_ref().map(|id| {
+        let begins = format!("starts_with(finding_id, {})", literal(id));
+        format!("AND ({begins} OR key IN (SELECT key FROM alert_steps WHERE step = 'carried' AND {begins}))")
+    });
+    let finding = finding.unwrap_or_default();
     let sql = format!(
         "SELECT at, step AS state, sink, severity, detector, subject, attempt, next_at, reason, coalesce(key, item) AS key, \
-         finding_id FROM alerts WHERE ($sink = '' OR sink = $sink) AND ($finding = '' OR starts_with(finding_id, $finding) \
-         OR key IN (SELECT key FROM alert_steps WHERE step = 'carried' AND starts_with(finding_id, $finding))) {steps} \
-         ORDER BY at DESC, key LIMIT {}",
+         finding_id FROM alerts WHERE TRUE {sink} {finding} {steps} ORDER BY at DESC, key LIMIT {}",
         wanted.limit
     );
-    let text = |value: &Option<String>| query::ScalarValue::Utf8View(Some(value.clone().unwrap_or_default()));
-    let values = vec![("sink", text(&wanted.sink)), ("finding", text(&wanted.finding))];
-    let frame = context.sql(&sql).await?.with_param_values(values)?;
-    print(&query::collect(frame).await?, global.output)?;
+    print(&query::collect(context.sql(&sql).await?).await?, global.output)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,7 +111,8 @@ pub async fn dead(command: Dead, global: &Global) -> anyhow::Result<ExitCode> {
         outbox.record(&entries).await?;
     }
     let mut out = io::stderr().lock();
-    let said = if global.quiet { Ok(()) } else { writeln!(out, "{} to be sent again with the next round", entries.len()) };
+    let said =
+        if global.quiet { Ok(()) } else { writeln!(out, "{} to be sent again with the next round", entries.len()) };
     quiet_pipe(said)?;
     Ok(ExitCode::SUCCESS)
 }
