@@ -13,8 +13,8 @@ macro_rules! eprintln {
     ($($part:tt)*) => { $crate::cli::standard::message(format_args!("{}\n", format_args!($($part)*))) };
 }
 
-mod asking;
 mod alert;
+mod asking;
 mod backtest;
 mod cases;
 mod config;

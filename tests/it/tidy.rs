@@ -23,11 +23,7 @@ const LAYERS: [&[&str]; 8] = [
 const STRANGERS: [usize; 2] = [3, 4];
 
 /// Vendor crates, and the modules (with those below them) that may name them.
-const HOMES: [(&str, &[&str]); 17] = [
-    ("prometheus_client", &["serve"]),
-    ("clap_complete", &["cli"]),
-    ("clap_mangen", &["cli"]),
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("rdkafka", &["source/kafka", "alert"]),
     ("deltalake", &["lake"]),
     ("datafusion", &["lake", "query", "detect"]),
@@ -38,7 +34,10 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("comfy_table", &["cli"]),
     ("rustyline", &["cli"]),
     ("rlimit", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("axum", &["serve"]),
+    ("prometheus_client", &["serve"]),
     ("reqwest", &["alert"]),
     ("lettre", &["alert"]),
     ("zip", &["export"]),
