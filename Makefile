@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where rustup puts cargo, for a shell that was opened before.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test check check-deploy dist bench bench-detect bench-leads e2e-keycloak fuzz kafka clean-demo
+.PHONY: help build demo test check check-deploy dist bench bench-detect bench-leads bench-serve soak e2e-keycloak fuzz kafka clean-demo
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,12 @@ bench-detect: ## a pass after 100,000 new events over histories of 5, 20 and 50 
 bench-leads: build ## precision, recall and false leads of the statistical detectors over 20 simulated companies
 	@scripts/setup-python
 	@python3 scripts/leads_bench.py --binary $(TARGET)/release/tokentrail
+
+bench-serve: ## how fresh a service is: 20,000 events/s from a real Kafka, four clients that ask, alerts to a webhook
+	@scripts/serving bench_serve.py
+
+soak: ## a service for 20 minutes (SOAK_MINUTES) under rolling restarts and one of the broker; counts, lag, memory, errors
+	@scripts/serving soak.py
 
 dist: ## a release archive in target/dist: stripped program, completions, manual, queries, checksums
 	@scripts/dist

@@ -12,6 +12,7 @@ mod format;
 pub mod notice;
 pub mod outbox;
 mod plan;
+pub mod reach;
 mod secret;
 pub mod silence;
 mod sink;
@@ -119,6 +120,11 @@ impl Alerts {
         let entries = self.delivery.finish(&mut self.outbox.standing, now, Instant::now()).await;
         self.record(entries, &mut round).await?;
         Ok(round)
+    }
+
+    /// Names of the sinks that are open.
+    pub fn sinks(&self) -> Vec<&str> {
+        self.delivery.sinks().keys().map(String::as_str).collect()
     }
 
     /// Whether a message is under way.

@@ -130,7 +130,7 @@ enum Command {
     Status(status::Args),
     /// Compact files and write checkpoints
     Maintain(maintain::Args),
-    /// Ingest, detect and maintain in one process, until a signal ends it
+    /// Ingest, detect, alert and maintain in one process, until a signal ends it
     Serve(serve::Args),
     /// Check, show or begin the configuration of the service
     Config(config::Args),

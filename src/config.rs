@@ -24,12 +24,13 @@ pub const EXAMPLE: &str = include_str!("config/example.toml");
 const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// What tokentrail.toml says; whatever it leaves out has its default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub lake: LakeConfig,
     pub ingest: Ingest,
     pub detect: Detect,
+    pub alert: crate::alert::Config,
     pub maintain: Maintain,
     pub telemetry: Telemetry,
     pub serve: Service,
@@ -86,9 +87,14 @@ impl Config {
         }
     }
 
-    /// Parts that are on.
+    /// Parts that are on; alerts are if they have a sink to go to.
     pub fn parts(&self) -> impl Iterator<Item = Part> {
-        let on = [(Part::Ingest, self.ingest.on), (Part::Detect, self.detect.on), (Part::Maintain, self.maintain.on)];
+        let on = [
+            (Part::Ingest, self.ingest.on),
+            (Part::Detect, self.detect.on),
+            (Part::Alert, !self.alert.sinks.is_empty()),
+            (Part::Maintain, self.maintain.on),
+        ];
         on.into_iter().filter(|(_, on)| *on).map(|(part, _)| part)
     }
 
@@ -103,6 +109,9 @@ impl Config {
                 mistakes.push(Mistake { line, message: format!("a second source is named {:?}", source.name) });
             }
         }
+        mistakes.extend(
+            self.alert.problems().into_iter().map(|message| Mistake { line: alert_line(text, &message), message }),
+        );
         for (section, key, value, least) in self.least() {
             if value < least {
                 let line = mend::line_of_key(text, section, key);
@@ -133,7 +142,11 @@ impl Config {
             let kafka = source.kafka.iter_mut().filter_map(|kafka| kafka.properties_file.as_mut());
             source.files.iter_mut().chain(&mut source.mapping).chain(kafka)
         });
-        own.chain(of_sources).for_each(|path| *path = folder.join(&*path));
+        let of_sinks = self.alert.sinks.values_mut().flat_map(|sink| {
+            let paths = [&mut sink.path, &mut sink.url_file, &mut sink.ca_file, &mut sink.secret_file];
+            paths.into_iter().flatten()
+        });
+        own.chain(of_sources).chain(of_sinks).for_each(|path| *path = folder.join(&*path));
         if !self.lake.uri.contains("://") {
             self.lake.uri = folder.join(&self.lake.uri).display().to_string();
         }
@@ -148,6 +161,11 @@ impl Config {
                 }
             }
         }
+        for sink in self.alert.sinks.values_mut() {
+            // A webhook's address is often its password, and so are headers.
+            let headers = sink.headers.iter_mut().flat_map(|headers| headers.values_mut());
+            headers.chain(&mut sink.url).for_each(|value| *value = "(left out)".to_owned());
+        }
         self
     }
 
@@ -156,7 +174,18 @@ impl Config {
         let mappings = self.ingest.source.iter().filter_map(|source| source.mapping.clone());
         let properties = self.ingest.source.iter().filter_map(|source| source.kafka.as_ref()?.properties_file.clone());
         let detect = [&self.detect.policy, &self.detect.identities, &self.detect.queries];
-        detect.into_iter().flatten().cloned().chain(mappings).chain(properties).collect()
+        let sinks = self.alert.sinks.values();
+        let secrets = sinks.flat_map(|sink| [&sink.url_file, &sink.ca_file, &sink.secret_file].into_iter().flatten());
+        detect.into_iter().flatten().chain(secrets).cloned().chain(mappings).chain(properties).collect()
+    }
+}
+
+/// The line that a problem of alerts is about: its words begin with `alert.sinks.NAME: ` or `alert.KEY `.
+fn alert_line(text: &str, problem: &str) -> usize {
+    let place = problem.split([' ', ':']).next().unwrap_or_default();
+    match place.strip_prefix("alert.") {
+        Some(key) if !key.contains('.') => mend::line_of_key(text, "alert", key),
+        _ => mend::line_of_nth(text, &format!("[{place}]"), 0),
     }
 }
 

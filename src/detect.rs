@@ -333,12 +333,13 @@ fn compare(log: &Log, detectors: &[&Detector], outcomes: &[Outcome], policy: &Po
 /// What each detector came to, for the record of runs.
 pub fn came(outcomes: &[Outcome]) -> Vec<Came> {
     let came = |outcome: &Outcome| {
-        let detector = outcome.detector.clone();
+        let (detector, took_ms) = (outcome.detector.clone(), u64::try_from(outcome.took.as_millis()).ok());
         match &outcome.verdicts {
             Ok(rows) => {
-                Came { detector, rows: Some(rows.len() as u64), digest: Some(runs::digest(rows)), failed: None }
+                let (rows, digest) = (Some(rows.len() as u64), Some(runs::digest(rows)));
+                Came { detector, rows, digest, failed: None, took_ms }
             }
-            Err(reason) => Came { detector, rows: None, digest: None, failed: Some(reason.clone()) },
+            Err(reason) => Came { detector, rows: None, digest: None, failed: Some(reason.clone()), took_ms },
         }
     };
     outcomes.iter().map(came).collect()

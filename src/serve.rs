@@ -4,6 +4,7 @@
 //! lake and nothing else: what one wrote, another finds there. So the parts of one service may run in several processes,
 //! and of those that run the detectors one holds a lease ([`lease`]).
 
+mod alerting;
 mod keep;
 mod lease;
 pub mod metrics;
@@ -99,6 +100,7 @@ pub async fn run(asked: Asked, mut stop: watch::Receiver<bool>, hangups: mpsc::R
         match part {
             Part::Ingest => tasks.spawn(reading::run(shared.clone())),
             Part::Detect => tasks.spawn(shared.clone().kept("detect", scheduler::run)),
+            Part::Alert => tasks.spawn(shared.clone().kept("alert", alerting::run)),
             Part::Maintain => tasks.spawn(shared.clone().kept("maintain", tidying::run)),
         };
     }
@@ -131,11 +133,11 @@ impl Shared {
         keep(part, stop, |condition| parts.set(part, condition), || work(self.clone())).await;
     }
 
-    /// Waits until this process holds the lease `name`; `None` if it is to stop.
-    async fn elected(&self, name: &str) -> Result<Option<Held>, String> {
+    /// Waits until this process holds the lease `name`; `None` if `stop` came first.
+    async fn elected(&self, name: &str, stop: &mut watch::Receiver<bool>) -> Result<Option<Held>, String> {
         let length = Duration::from_secs(self.settings.borrow().config.detect.lease_seconds);
         let lease = Lease::new(&self.lake, name, &self.name, length).map_err(|error| error.to_string())?;
-        lease.acquire(&mut self.stop.clone()).await.map_err(|error| error.to_string())
+        lease.acquire(stop).await.map_err(|error| error.to_string())
     }
 
     fn is_stopping(&self) -> bool {

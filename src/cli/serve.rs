@@ -14,7 +14,7 @@ use crate::serve::{self, Asked};
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Run only these parts of those that the configuration has on: ingest, detect, maintain
+    /// Run only these parts of those that the configuration has on: ingest, detect, alert, maintain
     #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = part)]
     only: Vec<Part>,
 }

@@ -1,8 +1,17 @@
 //! Trying what a configuration connects to, so that a service that would not come up is known before it is started.
 
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
 use super::Settings;
+use crate::alert::reach;
 use crate::lake::Lake;
 use crate::source::kafka;
+
+/// How long a sink may take to answer a connection.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Tries the lake and every source; gives everything that did not work.
 pub async fn connections(settings: &Settings) -> Vec<String> {
@@ -21,6 +30,7 @@ pub async fn connections(settings: &Settings) -> Vec<String> {
             Err(error) => problems.push(format!("source {name}: the check broke off: {error}")),
         }
     }
+    problems.extend(sinks(settings).await);
     for reading in &settings.sources {
         for path in &reading.config.files {
             let name = &reading.config.name;
@@ -30,4 +40,24 @@ pub async fn connections(settings: &Settings) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Tries whether somebody listens where sinks send to, without sending anything.
+async fn sinks(settings: &Settings) -> Vec<String> {
+    let mut asked = Vec::new();
+    for (name, sink) in &settings.config.alert.sinks {
+        for address in reach::addresses(sink) {
+            let name = name.clone();
+            asked.push(async move {
+                let connected = timeout(CONNECT, TcpStream::connect(&address)).await;
+                let reason = match connected {
+                    Ok(Ok(_)) => return None,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => format!("no answer in {} s", CONNECT.as_secs()),
+                };
+                Some(format!("alert.sinks.{name}: {address}: {reason}"))
+            });
+        }
+    }
+    futures::future::join_all(asked).await.into_iter().flatten().collect()
 }

@@ -77,7 +77,14 @@ fn explained(message: &str, text: &str, span: &Range<usize>) -> String {
 /// The smallest item, key and value together, that a place in the text belongs to.
 fn item(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
     let root = DeTable::parse(text).ok()?;
-    within(root.get_ref(), span)
+    let mut item = within(root.get_ref(), span)?;
+    // A header goes with all that stands below it, which would else belong to the table before.
+    let line_start = text[..item.start].rfind('\n').map_or(0, |at| at + 1);
+    if text[line_start..].trim_start().starts_with('[') {
+        item.start = line_start;
+        item.end = text[item.end..].find("\n[").map_or(text.len(), |at| item.end + at);
+    }
+    Some(item)
 }
 
 fn within(table: &DeTable<'_>, span: &Range<usize>) -> Option<Range<usize>> {

@@ -14,16 +14,18 @@ use crate::ingest;
 pub enum Part {
     Ingest,
     Detect,
+    Alert,
     Maintain,
 }
 
 impl Part {
-    pub const ALL: [Self; 3] = [Self::Ingest, Self::Detect, Self::Maintain];
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Detect, Self::Alert, Self::Maintain];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
             Self::Detect => "detect",
+            Self::Alert => "alert",
             Self::Maintain => "maintain",
         }
     }

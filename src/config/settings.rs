@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Config, SourceConfig};
+use crate::alert::reach;
 use crate::csv::Layout;
 use crate::decode::mapping::Mapping;
 use crate::detect::catalog::Catalog;
@@ -30,7 +31,7 @@ pub struct Reading {
     pub config: SourceConfig,
     pub mapping: Option<Arc<Mapping>>,
     pub kafka: Option<KafkaOptions>,
-    /// The texts of mapping and properties: where they differ, it is another source.
+    /// The texts of mapping and properties, and the limits of batches: where they differ, it is another source.
     texts: Vec<String>,
 }
 
@@ -53,10 +54,15 @@ impl Settings {
         let identities =
             or_problem(&mut problems, config.detect.identities.as_deref().map(Identities::load).transpose());
         let catalog = or_problem(&mut problems, Catalog::load(config.detect.queries.as_deref()));
+        problems.extend(reach::problems(&config.alert));
         let mut sources = Vec::new();
         for source in &config.ingest.source {
             match Self::reading(source) {
-                Ok(reading) => sources.push(reading),
+                Ok(mut reading) => {
+                    let limits = (config.ingest.commit_rows, config.ingest.commit_mib, config.ingest.commit_ms);
+                    reading.texts.push(format!("{limits:?}"));
+                    sources.push(reading);
+                }
                 Err(wrong) => problems.extend(wrong),
             }
         }

@@ -71,7 +71,10 @@ fn paths_are_seen_from_the_folder_of_the_file() {
 
 #[test]
 fn nothing_said_is_a_configuration() {
-    assert_eq!(Config::parse("t.toml", "").unwrap(), Config::default());
-    let shown = toml::to_string(&Config::default()).unwrap();
-    assert_eq!(Config::parse("t.toml", &shown).unwrap(), Config::default(), "{shown}");
+    let shown = |config: &Config| toml::to_string(config).unwrap();
+    let default = shown(&Config::default());
+    assert_eq!(shown(&Config::parse("t.toml", "").unwrap()), default);
+    assert_eq!(shown(&Config::parse("t.toml", &default).unwrap()), default);
+    // What the example says is what holds without it.
+    assert_eq!(shown(&Config::parse("example.toml", EXAMPLE).unwrap()), default);
 }

@@ -67,6 +67,22 @@ fn spec(name: &'static str, schema: &SchemaRef) -> TableSpec {
 const PRESENT: &str = "SELECT * EXCLUDE (place) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY finding_id ORDER BY sequence DESC) \
                        AS place FROM finding_changes) WHERE place = 1";
 
+/// Runs detector by detector. A run keeps what its detectors came to in one text, for nothing but this reads them singly.
+const HISTORY: &str = r#"
+SELECT
+    run_id,
+    REGEXP_MATCH(came, '"detector":"([^"]*)"')[1] AS detector,
+    at AS started_at,
+    version,
+    CAST(REGEXP_MATCH(came, '"took_ms":([0-9]+)')[1] AS BIGINT) AS duration_ms,
+    CAST(REGEXP_MATCH(came, '"rows":([0-9]+)')[1] AS BIGINT) AS rows,
+    CASE WHEN came LIKE '%"failed":"%' THEN 'failed' ELSE 'ok' END AS result,
+    REGEXP_MATCH(came, '"failed":"((?:[^"\\]|\\.)*)"')[1] AS error
+FROM (SELECT run_id, at, version, UNNEST(STRING_TO_ARRAY(CAST(outcomes AS VARCHAR), '},{"det')) AS came FROM (
+    SELECT run_id, at, version, REPLACE(outcomes, '},{"detector"', '},{"det"detector"') AS outcomes FROM detector_runs
+))
+"#;
+
 /// The findings log of a lake, at one version.
 pub struct Log {
     findings: Table,
@@ -160,6 +176,8 @@ pub async fn register(lake: &Lake, context: &SessionContext) -> Result<(), Query
     }
     if let Some(table) = Table::open(lake.uri(), "detector_runs").await? {
         register_table(context, &table, "detector_runs", &runs::SCHEMA).await?;
+        let history = context.sql(HISTORY).await?.into_view();
+        views::replace(context, "detector_history", history)?;
     }
     Ok(())
 }

@@ -74,6 +74,9 @@ pub struct Came {
     pub digest: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// Time spent on its own questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
 }
 
 /// A query by name: a detector with its file, a view, a fold.

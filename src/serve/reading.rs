@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::lease::Held;
 use super::pages::{Condition, Parts};
 use super::{Shared, keep};
 use crate::config::Reading;
@@ -125,13 +126,34 @@ async fn read(
         ingest_from(&shared, &mut source, &options, stop.clone()).await?;
         return if *stop.borrow() { Ok(()) } else { Err("the consumer came to an end".to_owned()) };
     }
+    while !*stop.borrow() {
+        // Who waits for another is as it should be.
+        ready();
+        let name = format!("files-{}", reading.config.name);
+        let Some(held) = shared.elected(&name, &mut stop).await? else { break };
+        let ended = follow(&shared, &reading, &options, &held, &mut stop, &ready).await;
+        held.release().await;
+        ended?;
+    }
+    Ok(())
+}
+
+/// Reads files on as they grow, while no other process does: two would only get into each other's way.
+async fn follow(
+    shared: &Shared,
+    reading: &Reading,
+    options: &Options,
+    held: &Held,
+    stop: &mut watch::Receiver<bool>,
+    ready: &(impl Fn() + Sync),
+) -> Result<(), String> {
     let layout = options.mapping.as_ref().and_then(|mapping| mapping.csv()).cloned();
     let every = reading.config.every_seconds.map_or(LOOK, |seconds| Duration::from_secs(seconds.max(1)));
     let mut seen = None;
-    while !*stop.borrow() {
+    while !*stop.borrow() && held.is_ours() {
         let stamps = stamps(&reading.config.files);
         if seen.as_ref() != Some(&stamps) {
-            files(&shared, &reading, &options, layout.clone(), stop.clone()).await?;
+            files(shared, reading, options, layout.clone(), stop.clone()).await?;
             seen = Some(stamps);
         }
         ready();

@@ -23,7 +23,7 @@ pub async fn run(shared: Shared) -> Result<(), String> {
     while !shared.is_stopping() {
         // Who waits for another is as it should be.
         shared.parts.set("detect", Condition::Ready);
-        let Some(held) = shared.elected("scheduler").await? else { break };
+        let Some(held) = shared.elected("scheduler", &mut shared.stop.clone()).await? else { break };
         tracing::info!("this process runs the detectors");
         shared.metrics.scheduler(true);
         let ended = reign(&shared, &held).await;

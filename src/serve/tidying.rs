@@ -11,7 +11,7 @@ use crate::lake::maintenance;
 pub async fn run(shared: Shared) -> Result<(), String> {
     while !shared.is_stopping() {
         shared.parts.set("maintain", Condition::Ready);
-        let Some(held) = shared.elected("maintenance").await? else { break };
+        let Some(held) = shared.elected("maintenance", &mut shared.stop.clone()).await? else { break };
         while held.is_ours() && !shared.is_stopping() {
             let began = std::time::Instant::now();
             let mut stop = shared.stop.clone();

@@ -20,6 +20,7 @@ mod people;
 mod random;
 mod replay;
 mod secrets;
+mod serve;
 mod settled;
 mod source;
 mod telemetry;
