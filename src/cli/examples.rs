@@ -35,7 +35,10 @@ const EXAMPLES: &[Examples] = &[
             ("tokentrail detect", "all detectors, as of now"),
             ("tokentrail detect --fail-on high", "exit code 1 only for open violations, high or critical: for cron"),
             ("tokentrail detect shared_host_reuse --as-of 2026-11-01T00:00:00Z", "one detector, as of a moment"),
-            ("tokentrail detect --explain refresh_after_offboarding alice@example.com fm-31", "why it fires, or not"),
+            (
+                "tokentrail detect --explain refresh_after_offboarding subject_id=alice@example.com grant_id=fm-31",
+                "why it fires, or not",
+            ),
         ],
     ),
     (

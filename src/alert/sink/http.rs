@@ -106,7 +106,7 @@ impl Http {
 
 /// `v1=` and the HMAC-SHA256 of timestamp, a dot and the body, in hexadecimal.
 fn signature(secret: &Secret, timestamp: &str, body: &str) -> String {
-    // HMAC takes a key of any length.
+    // It cannot fail: HMAC takes a key of any length.
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("HMAC takes a key of any length");
     mac.update(timestamp.as_bytes());
     mac.update(b".");
