@@ -97,9 +97,10 @@ pub async fn known_as(lake: &Lake, state: &State, id: &str) -> Result<Vec<About>
     let id = [id.to_owned()];
     let wanted: Vec<(&'static str, &[String])> =
         About::ALL.iter().map(|about| (about.column(), id.as_slice())).collect();
-    let found =
-        rows(lake, files(state, &["token", "context"], (i64::MIN, i64::MAX)), &wanted, Among::All, (0, i64::MAX));
-    let found = found.await?;
+    let policy = Policy::default();
+    let reader = Reader::open(lake, state, &policy, false).await?;
+    let files = files(state, &["token", "context"], (i64::MIN, i64::MAX));
+    let found = reader.rows(files, &wanted, Among::All, (0, i64::MAX)).await?;
     let has = |about: &About| found.iter().any(|row| row.get(about.column()).and_then(Value::as_str) == Some(&id[0]));
     Ok(About::ALL.into_iter().filter(|about| has(about)).collect())
 }
