@@ -87,8 +87,7 @@ async fn compact(lake: &Lake, min_files: usize) -> anyhow::Result<ExitCode> {
     let done = maintenance::compact(lake.events(), Some(min_files)).await?;
     maintenance::checkpoint(lake.events()).await?;
     // So that the first question after this does not have to.
-    let files: Vec<_> = lake.events().refresh().await?.files.values().cloned().collect();
-    lookup::prepare(lake, &files).await?;
+    lookup::Lookup::open(lake, &lake.events().refresh().await?.files).await?;
     println!(
         "{} files became {}, {} rows rewritten; checkpoint written.",
         done.files_before, done.files_after, done.rows

@@ -5,7 +5,7 @@
 //! beside the tables, and brought up to date by whoever looks something up. The list holds places, never ids: what is
 //! erased from the data is not kept here. It can always be made again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,9 @@ use list::{Entry, Place};
 /// Files whose footers are read by one task.
 const FILES_A_TASK: usize = 64;
 
+/// Classes of events that have ids to look up.
+const CLASSES: [&str; 2] = ["token", "context"];
+
 /// Which files come into question beside their filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Among {
@@ -36,57 +39,61 @@ pub enum Among {
     LoneTokens,
 }
 
-/// Of the files, those that may hold one of the values in the column beside it: the union over all columns.
-///
-/// A lake that is not on this machine's file system gives all files: reading their filters is left to the scan.
-///
-/// # Errors
-/// If a data file cannot be read. A list of places that cannot be read or written only costs time.
-pub async fn files_with(
-    lake: &Lake,
-    files: Vec<DataFile>,
-    wanted: &[(&str, &[String])],
-    among: Among,
-) -> Result<Vec<DataFile>, LakeError> {
-    let Some(root) = folder(lake) else { return Ok(files) };
-    let known = bring_up_to_date(lake, &root, &files).await?;
-    let asked: Vec<(usize, Vec<u64>)> = wanted
-        .iter()
-        .filter_map(|(column, texts)| {
-            let index = columns::ids().position(|id| id == *column)?;
-            Some((index, texts.iter().map(|text| hash::xxh64(text.as_bytes())).collect()))
-        })
-        .collect();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = files.len().div_ceil(cores).max(1);
-    let (known, asked, root) = (std::sync::Arc::new(known), std::sync::Arc::new(asked), std::sync::Arc::new(root));
-    let mut tasks = Vec::new();
-    for part in files.chunks(share).map(<[DataFile]>::to_vec) {
-        let (known, asked, root) = (known.clone(), asked.clone(), root.clone());
-        tasks.push(tokio::task::spawn_blocking(move || {
-            let fits = |entry: &Entry| match among {
-                Among::All => true,
-                Among::Grantless => entry.has_grantless,
-                Among::LoneTokens => entry.has_lone_tokens,
-            };
-            let may = |file: &DataFile| {
-                known.get(&file.path).is_none_or(|entry| fits(entry) && may_hold(&root, file, entry, &asked))
-            };
-            part.into_iter().filter(may).collect::<Vec<_>>()
-        }));
-    }
-    let mut found = Vec::new();
-    for task in tasks {
-        found.extend(task.await.map_err(|e| LakeError::Log(lake.events().url().to_string(), e.to_string()))?);
-    }
-    Ok(found)
+/// Where the filters of a lake's files lie.
+pub struct Lookup {
+    /// The folder of `events`; none where the lake is not on this machine's file system.
+    root: Option<PathBuf>,
+    known: HashMap<String, Entry>,
 }
 
-/// Writes down where the filters of these files lie, where that is not yet known; gives how many were new.
-pub async fn prepare(lake: &Lake, files: &[DataFile]) -> Result<usize, LakeError> {
-    let Some(root) = folder(lake) else { return Ok(0) };
-    let before = list::read(&path(lake, &root)).len();
-    Ok(bring_up_to_date(lake, &root, files).await?.len().saturating_sub(before))
+impl Lookup {
+    /// The filters of these files; what is not yet known of them is read from their footers and written down.
+    ///
+    /// # Errors
+    /// If a data file cannot be read. A list of places that cannot be read or written only costs time.
+    pub async fn open(lake: &Lake, files: &HashMap<String, DataFile>) -> Result<Self, LakeError> {
+        let root = folder(lake);
+        let known = match &root {
+            Some(root) => bring_up_to_date(lake, root, files).await?,
+            None => HashMap::new(),
+        };
+        Ok(Self { root, known })
+    }
+
+    /// Of the files, those that may hold one of the values in the column beside it: the union over all columns.
+    ///
+    /// Of a lake elsewhere these are all: reading their filters is left to the scan.
+    pub fn files_with(&self, files: &[&DataFile], wanted: &[(&str, &[String])], among: Among) -> Vec<DataFile> {
+        let Some(root) = &self.root else { return files.iter().copied().cloned().collect() };
+        let asked: Vec<(usize, Vec<u64>)> = wanted
+            .iter()
+            .filter_map(|(column, texts)| {
+                let index = columns::ids().position(|id| id == *column)?;
+                Some((index, texts.iter().map(|text| hash::xxh64(text.as_bytes())).collect()))
+            })
+            .collect();
+        let fits = |entry: &Entry| match among {
+            Among::All => true,
+            Among::Grantless => entry.has_grantless,
+            Among::LoneTokens => entry.has_lone_tokens,
+        };
+        let may = |file: &&DataFile| {
+            self.known.get(&file.path).is_none_or(|entry| fits(entry) && may_hold(root, file, entry, &asked))
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = files.len().div_ceil(cores).max(FILES_A_TASK);
+        let (may, mut found) = (&may, Vec::new());
+        std::thread::scope(|scope| {
+            let part = |part: &[&DataFile]| part.iter().copied().filter(may).cloned().collect::<Vec<_>>();
+            let parts: Vec<_> = files.chunks(share).map(|files| scope.spawn(move || part(files))).collect();
+            for part in parts {
+                // A thread that panicked tells nothing: what it was asked may all hold the value.
+                found.push(part.join().ok());
+            }
+        });
+        let parts = files.chunks(share).zip(found);
+        parts.flat_map(|(all, found)| found.unwrap_or_else(|| all.iter().copied().cloned().collect())).collect()
+    }
 }
 
 fn folder(lake: &Lake) -> Option<PathBuf> {
@@ -100,10 +107,18 @@ fn path(lake: &Lake, root: &Path) -> PathBuf {
     lake.join("folds").join("lookup").join("filters")
 }
 
-async fn bring_up_to_date(lake: &Lake, root: &Path, files: &[DataFile]) -> Result<HashMap<String, Entry>, LakeError> {
+async fn bring_up_to_date(
+    lake: &Lake,
+    root: &Path,
+    files: &HashMap<String, DataFile>,
+) -> Result<HashMap<String, Entry>, LakeError> {
     let path = path(lake, root);
     let mut known = list::read(&path);
-    let new: Vec<String> = files.iter().map(|f| &f.path).filter(|p| !known.contains_key(*p)).cloned().collect();
+    let is_asked = |file: &&DataFile| {
+        let class = file.partition_values.get(columns::CLASS).and_then(Option::as_deref);
+        class.is_some_and(|class| CLASSES.contains(&class)) && !known.contains_key(&file.path)
+    };
+    let new: Vec<String> = files.values().filter(is_asked).map(|file| file.path.clone()).collect();
     if new.is_empty() {
         return Ok(known);
     }
@@ -121,8 +136,7 @@ async fn bring_up_to_date(lake: &Lake, root: &Path, files: &[DataFile]) -> Resul
     }
     // Files that compaction replaced are forgotten; those of an older version that is looked at are found again.
     let state = lake.events().state().await;
-    let present: BTreeSet<&String> = files.iter().map(|file| &file.path).collect();
-    known.retain(|path, _| state.files.contains_key(path) || present.contains(path));
+    known.retain(|path, _| state.files.contains_key(path) || files.contains_key(path));
     if let Err(error) = list::write(&path, &known) {
         tracing::debug!(%error, "where the filters lie is not kept: the next look-up reads all footers again");
     }

@@ -10,7 +10,7 @@ use crate::event::columns;
 use crate::event::time;
 use crate::lake::Lake;
 use crate::lake::log::DataFile;
-use crate::lake::lookup::{self, Among};
+use crate::lake::lookup::{Among, Lookup};
 use crate::lake::table::State;
 use crate::policy::Policy;
 use crate::query::{self, QueryError, output, views};
@@ -55,6 +55,7 @@ pub struct Asked<'a> {
 struct Reader<'a> {
     lake: &'a Lake,
     state: &'a State,
+    lookup: Lookup,
     columns: String,
 }
 
@@ -70,7 +71,7 @@ pub enum ReadError {
 /// Everything a timeline is made of; without events if the lake knows none with the id.
 pub async fn material(lake: &Lake, state: &State, policy: &Policy, asked: &Asked<'_>) -> Result<Material, ReadError> {
     let names = names(policy, asked);
-    let reader = Reader::new(lake, state, policy, asked.everything);
+    let reader = Reader::open(lake, state, policy, asked.everything).await?;
     // What a grant did before the range decides how old it is in it; whoever has many grants has too many events.
     let range = if matches!(asked.about, About::Token | About::Grant) { (i64::MIN, i64::MAX) } else { asked.range };
     let files = files(state, &["token", "context"], range);
@@ -96,9 +97,10 @@ pub async fn known_as(lake: &Lake, state: &State, id: &str) -> Result<Vec<About>
     let id = [id.to_owned()];
     let wanted: Vec<(&'static str, &[String])> =
         About::ALL.iter().map(|about| (about.column(), id.as_slice())).collect();
-    let found =
-        rows(lake, files(state, &["token", "context"], (i64::MIN, i64::MAX)), &wanted, Among::All, (0, i64::MAX));
-    let found = found.await?;
+    let policy = Policy::default();
+    let reader = Reader::open(lake, state, &policy, false).await?;
+    let files = files(state, &["token", "context"], (i64::MIN, i64::MAX));
+    let found = reader.rows(files, &wanted, Among::All, (0, i64::MAX)).await?;
     let has = |about: &About| found.iter().any(|row| row.get(about.column()).and_then(Value::as_str) == Some(&id[0]));
     Ok(About::ALL.into_iter().filter(|about| has(about)).collect())
 }
@@ -116,7 +118,7 @@ fn names(policy: &Policy, asked: &Asked<'_>) -> Vec<String> {
 }
 
 /// The data files of these classes whose day touches the range.
-fn files(state: &State, classes: &[&str], range: (i64, i64)) -> Vec<DataFile> {
+fn files<'s>(state: &'s State, classes: &[&str], range: (i64, i64)) -> Vec<&'s DataFile> {
     let day = |micros: i64| (micros > i64::MIN && micros < i64::MAX).then(|| time::date(micros));
     let (from, to) = (day(range.0), day(range.1));
     let of_class = |file: &&DataFile| {
@@ -126,7 +128,7 @@ fn files(state: &State, classes: &[&str], range: (i64, i64)) -> Vec<DataFile> {
                 from.as_deref().is_none_or(|from| day >= from) && to.as_deref().is_none_or(|to| day <= to)
             })
     };
-    state.files.values().filter(of_class).cloned().collect()
+    state.files.values().filter(of_class).collect()
 }
 
 /// A column that has one of the texts. The bounds say nothing new, but prune pages where rows are ordered by the column.
@@ -153,26 +155,26 @@ fn first_time(rows: &[Map<String, Value>]) -> i64 {
 }
 
 impl<'a> Reader<'a> {
-    fn new(lake: &'a Lake, state: &'a State, policy: &'a Policy, everything: bool) -> Self {
+    async fn open(lake: &'a Lake, state: &'a State, policy: &'a Policy, everything: bool) -> Result<Self, QueryError> {
         let by_rules: BTreeSet<&str> = policy.rules().iter().flat_map(|rule| rule.columns()).collect();
         let wanted = |name: &&str| {
             !LEFT_OUT.contains(name) && (everything || !DETAILS.contains(name) || by_rules.contains(name))
         };
         let names = columns::ALL.iter().map(|column| column.name).filter(wanted);
         let columns = names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-        Self { lake, state, columns }
+        let lookup = Lookup::open(lake, &state.files).await?;
+        Ok(Self { lake, state, lookup, columns })
     }
 
     async fn rows(
         &self,
-        files: Vec<DataFile>,
+        files: Vec<&DataFile>,
         wanted: &[(&'static str, &[String])],
         among: Among,
         range: (i64, i64),
     ) -> Result<Vec<Map<String, Value>>, QueryError> {
         let wanted: Vec<_> = wanted.iter().filter(|(_, texts)| !texts.is_empty()).copied().collect();
-        let files =
-            if wanted.is_empty() { Vec::new() } else { lookup::files_with(self.lake, files, &wanted, among).await? };
+        let files = if wanted.is_empty() { Vec::new() } else { self.lookup.files_with(&files, &wanted, among) };
         if files.is_empty() {
             return Ok(Vec::new());
         }
