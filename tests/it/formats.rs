@@ -105,12 +105,12 @@ fn oscal_is_valid_by_trestle_and_schema_for_every_framework() {
         }
         let Some(output) = python("check_oscal.py", &file) else { return };
         assert!(output.status.success(), "{}: {}", out.display(), told(&output));
-        // The judge sees what is wrong.
-        let broken = lake.path("broken.json");
-        let text = fs::read_to_string(&file).unwrap();
-        fs::write(&broken, text.replacen("\"TEST\"", "\"GUESS\"", 9).replace("\"uuid\": \"", "\"uuid\": \"x")).unwrap();
-        assert_eq!(python("check_oscal.py", &broken).unwrap().status.code(), Some(1));
     }
+    // The judge sees what is wrong.
+    let broken = lake.path("broken.json");
+    let text = fs::read_to_string(lake.path("nist-csf-2.0").join("oscal-assessment-results.json")).unwrap();
+    fs::write(&broken, text.replacen("\"TEST\"", "\"\"", 9).replace("\"uuid\": \"", "\"uuid\": \"x")).unwrap();
+    assert_eq!(python("check_oscal.py", &broken).unwrap().status.code(), Some(1));
 }
 
 #[test]

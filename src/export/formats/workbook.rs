@@ -13,7 +13,7 @@ use crate::export::ExportError;
 use crate::export::model::{Assessment, Moment};
 
 /// Most rows of a sheet; the rest is in the CSV and Parquet files of the pack, and the sheet says so.
-pub const ROWS_MAX: usize = 50_000;
+pub const ROWS_MAX: usize = 20_000;
 /// Most letters of a cell, as Excel has it.
 const LETTERS_MAX: usize = 32_000;
 
