@@ -41,6 +41,10 @@ mod tests {
         }
         let spread: std::collections::BTreeSet<i64> = (0..100).map(|n| backoff.pause(&n.to_string(), 7)).collect();
         assert!(spread.len() > 95, "all at once again");
+        // The defaults outlast a weekend: it is the age that ends it, not the number of attempts.
+        let patient = Backoff { first: 1_000_000, max: 300_000_000 };
+        let all: i64 = (1..2_000).map(|attempt| patient.pause("a", attempt)).sum();
+        assert!(all > 72 * 3_600_000_000);
         assert!(Backoff { first: i64::MAX, max: i64::MAX }.pause("a", 64) > 0);
     }
 }

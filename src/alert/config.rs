@@ -49,7 +49,7 @@ impl Default for Config {
             silences: Vec::new(),
             group_window_seconds: 300,
             storm_findings: 100,
-            attempts_max: 60,
+            attempts_max: 2_000,
             age_max_hours: 72,
             backoff_first_ms: 1_000,
             backoff_max_seconds: 300,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::lake::scan::Files;
 use crate::lake::table::{Commit, Table};
-use crate::lake::{Lake, LakeError, writer};
+use crate::lake::{Lake, LakeError, maintenance, writer};
 use crate::query::{self, QueryError, SessionContext, views};
 pub use rows::{Entry, Step};
 pub(super) use rows::{texts, times};
@@ -19,6 +19,8 @@ pub(super) use rows::{texts, times};
 const CURSOR: &str = "alerts:findings";
 /// How often a commit is tried again because another process came first.
 const ATTEMPTS_MAX: u32 = 50;
+/// A checkpoint is written after so many commits.
+const CHECKPOINT_COMMITS: i64 = 100;
 /// Of a long history little is left to read: what was sent is at its end, and what was carried is held no more.
 const WHOLE: &str = "SELECT f.* FROM fresh f LEFT ANTI JOIN (SELECT key FROM fresh WHERE step = 'sent') s ON f.key = s.key \
                      LEFT ANTI JOIN (SELECT item FROM fresh WHERE step = 'carried') c ON f.item = c.item AND f.step = 'held' \
@@ -283,7 +285,8 @@ impl Outbox {
                 if state.version == base { Ok(()) } else { Err(Refused::Version) }
             });
             match committed.await? {
-                Ok(_) => {
+                Ok(version) => {
+                    self.checkpoint(version).await;
                     self.refresh().await?;
                     return Ok(true);
                 }
@@ -295,6 +298,17 @@ impl Outbox {
             }
         }
         Err(LakeError::Contended(self.table.url().to_string(), ATTEMPTS_MAX).into())
+    }
+}
+
+impl Outbox {
+    /// Now and then a checkpoint, so that opening the outbox does not read every commit there ever was.
+    async fn checkpoint(&self, version: i64) {
+        if version % CHECKPOINT_COMMITS == 0
+            && let Err(error) = maintenance::checkpoint(&self.table).await
+        {
+            tracing::warn!(%error, "the outbox has no new checkpoint; the next one may do");
+        }
     }
 }
 
