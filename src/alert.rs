@@ -12,6 +12,7 @@ mod format;
 pub mod notice;
 pub mod outbox;
 mod plan;
+pub mod reach;
 mod sample;
 mod secret;
 pub mod silence;

@@ -32,7 +32,8 @@ async fn send(shared: &Shared, held: &Held) -> Result<(), String> {
     while held.is_ours() && !shared.is_stopping() {
         let current = settings.borrow_and_update().clone();
         let mut alerts = open(shared, &current).await?;
-        tracing::info!(sinks = alerts.sinks().join(","), "this process sends the alerts");
+        let sinks: Vec<&str> = current.config.alert.sinks.keys().map(String::as_str).collect();
+        tracing::info!(sinks = sinks.join(","), "this process sends the alerts");
         while held.is_ours() && !shared.is_stopping() && !settings.has_changed().unwrap_or(false) {
             let began = Instant::now();
             let Some(round) = held.guard(alerts.round(clock::now_micros())).await else { return Ok(()) };
