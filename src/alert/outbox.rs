@@ -23,7 +23,7 @@ const ATTEMPTS_MAX: u32 = 50;
 const CHECKPOINT_COMMITS: i64 = 100;
 /// Of a long history little is left to read: what was sent is at its end, and what was carried is held no more.
 const WHOLE: &str = "SELECT f.* FROM fresh f LEFT ANTI JOIN (SELECT key FROM fresh WHERE step = 'sent') s ON f.key = s.key \
-                     LEFT ANTI JOIN (SELECT item FROM fresh WHERE step = 'carried') c ON f.item = c.item AND f.step = 'held' \
+                     LEFT ANTI JOIN (SELECT item FROM fresh WHERE step = 'carried') c ON CASE WHEN f.step = 'held' THEN f.item END = c.item \
                      WHERE f.step NOT IN ('silenced', 'unrouted') ORDER BY f.sequence, f.place";
 /// When something of each group was last queued, as far back as the longest window reaches.
 const RECENT: &str = "SELECT sink, detector, subject, MAX(at) AS at FROM fresh WHERE step = 'queued' \
@@ -320,14 +320,17 @@ enum Refused {
     Version,
 }
 
-/// Makes `alert_steps` (every row) and `alerts` (each message's newest step) known to a session, where the lake has them.
-pub async fn register(lake: &Lake, context: &SessionContext) -> Result<bool, QueryError> {
-    let Some(table) = Table::open(lake.uri(), rows::spec().name).await? else { return Ok(false) };
-    let state = table.state().await;
-    query::know_store(context, &table);
-    let files = Files::new(&table, rows::SCHEMA.clone(), &[], state.files.values().cloned().collect())?;
-    views::replace(context, "alert_steps", Arc::new(files))?;
+/// Makes `alert_steps` (every row) and `alerts` (each message's newest step) known to a session; empty if there is no outbox.
+pub async fn register(lake: &Lake, context: &SessionContext) -> Result<(), QueryError> {
+    let steps = match Table::open(lake.uri(), rows::spec().name).await? {
+        Some(table) => {
+            let state = table.state().await;
+            query::know_store(context, &table);
+            Arc::new(Files::new(&table, rows::SCHEMA.clone(), &[], state.files.values().cloned().collect())?)
+        }
+        None => views::memory(query::Rows { schema: rows::SCHEMA.clone(), batches: Vec::new() })?,
+    };
+    views::replace(context, "alert_steps", steps)?;
     let present = context.sql(PRESENT).await?.into_view();
-    views::replace(context, "alerts", present)?;
-    Ok(true)
+    views::replace(context, "alerts", present)
 }
