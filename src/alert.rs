@@ -12,6 +12,7 @@ mod format;
 pub mod notice;
 pub mod outbox;
 mod plan;
+pub mod reach;
 mod sample;
 mod secret;
 pub mod silence;
@@ -109,6 +110,11 @@ impl Alerts {
         self.outbox.standing.groups.retain(|_, at| at.saturating_add(window) > now);
         round.next_due_at = self.delivery.next_due_at(&self.outbox.standing, later(now, started));
         Ok(round)
+    }
+
+    /// Names of the sinks that are open.
+    pub fn sinks(&self) -> Vec<&str> {
+        self.delivery.sinks().keys().map(String::as_str).collect()
     }
 
     /// Waits for what is under way and records it: before the program ends.
