@@ -112,6 +112,11 @@ impl Alerts {
         Ok(round)
     }
 
+    /// Names of the sinks that are open.
+    pub fn sinks(&self) -> Vec<&str> {
+        self.delivery.sinks().keys().map(String::as_str).collect()
+    }
+
     /// Waits for what is under way and records it: before the program ends.
     ///
     /// # Errors

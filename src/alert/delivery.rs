@@ -93,6 +93,11 @@ impl Delivery {
         Some(send(&**sink, &content, self.timeout + GRACE).await)
     }
 
+    /// The sinks by name.
+    pub fn sinks(&self) -> &BTreeMap<String, Arc<dyn Sink>> {
+        &self.sinks
+    }
+
     /// Whether a message is under way.
     pub fn is_busy(&self) -> bool {
         !self.in_flight.is_empty()

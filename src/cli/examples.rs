@@ -102,6 +102,50 @@ const EXAMPLES: &[Examples] = &[
         &[("tokentrail generate --events 100000 --out c.ndjson --truth t.ndjson", "a company, and what must be found")],
     ),
     (
+        "hunt",
+        &[
+            ("tokentrail hunt list", "all saved questions, and what they need to know"),
+            ("tokentrail hunt run who_uses_host -p host=jump-berlin-1", "ask one"),
+            (
+                "tokentrail -o csv hunt run subject_around_offboarding -p subject=mallory@example.com",
+                "for a spreadsheet",
+            ),
+            ("tokentrail hunt show who_uses_host", "its SQL, to go on from"),
+        ],
+    ),
+    (
+        "alert",
+        &[
+            ("tokentrail alert test soc", "a sample to the sink named soc: what does it answer?"),
+            ("tokentrail alert --config tokentrail.toml run", "queue what is new and send what is due, once: for cron"),
+            (
+                "tokentrail alert silence add --detector \"token_*\" --until 2027-01-01T00:00:00Z --owner sam --reason move",
+                "no alert of these until then",
+            ),
+            ("tokentrail alert dead list", "what was given up"),
+        ],
+    ),
+    (
+        "export",
+        &[
+            (
+                "tokentrail export --from 2026-07-01 --to 2026-10-01 --out q3 --zip",
+                "a quarter's evidence, as a folder and a zip",
+            ),
+            (
+                "tokentrail export --framework owasp-nhi-2025 --from 2026-07-01 --to 2026-10-01 --out nhi --sample 25 --seed q3",
+                "by another framework, with 25 grants drawn by lot",
+            ),
+        ],
+    ),
+    (
+        "verify",
+        &[
+            ("tokentrail verify q3.zip", "is the pack whole, and do its figures follow from its rows?"),
+            ("tokentrail verify q3 --lake tokentrail-data", "and do the detectors say the same again?"),
+        ],
+    ),
+    (
         "serve",
         &[
             ("tokentrail serve --config /etc/tokentrail/tokentrail.toml", "all parts in one process, until SIGTERM"),
