@@ -98,7 +98,9 @@ fn end(
 ) -> Option<(i64, &'static str)> {
     let told = |event: &&&Event| event.succeeded() || event.is("reuse_detected");
     let has_other_kind = events.iter().filter(told).any(|event| event.text("token_kind").is_some() && !is_short(event));
-    let counts = |event: &Event| !(is_short(event) && has_other_kind) && !(is_derived && event.at <= started_at);
+    let is_short_beside_others = |event: &Event| is_short(event) && has_other_kind;
+    let is_before_derived = |event: &Event| is_derived && event.at <= started_at;
+    let counts = |event: &Event| !is_short_beside_others(event) && !is_before_derived(event);
     let mut ends: Vec<(i64, &'static str)> = Vec::new();
     for event in events.iter().filter(|event| event.succeeded() && counts(event)) {
         match event.text("action") {
