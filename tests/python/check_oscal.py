@@ -1,4 +1,5 @@
-"""check_oscal.py FILE: whether OSCAL assessment results are valid, by compliance-trestle and by the official JSON Schema.
+"""check_oscal.py FILE [SCHEMA]: whether OSCAL assessment results are valid, by compliance-trestle and, if it is given, by the
+official JSON Schema of their version.
 
 Prints a line for each problem, and ends with 1 if there is one.
 """
@@ -12,8 +13,6 @@ import jsonschema
 import regex
 from trestle.oscal.assessment_results import AssessmentResults
 
-SCHEMA = Path(__file__).parent / "schemas" / "oscal-1.2.1-assessment-results.json"
-
 
 def pattern(_validator, wanted, instance, _schema):
     """The schema has classes of Unicode, which Python's own expressions do not know."""
@@ -21,7 +20,7 @@ def pattern(_validator, wanted, instance, _schema):
         yield jsonschema.ValidationError(f"{instance!r} does not match {wanted!r}")
 
 
-def main(path):
+def main(path, schema=None):
     problems = []
     document = json.loads(path.read_text())
     # trestle reads files by their ending only.
@@ -34,11 +33,12 @@ def main(path):
                 problems.append("trestle: no results")
         except Exception as error:  # trestle wraps what pydantic raises
             problems.append(f"trestle: {error}")
-    validator = jsonschema.validators.extend(jsonschema.Draft7Validator, {"pattern": pattern})
-    for error in validator(json.loads(SCHEMA.read_text())).iter_errors(document):
-        problems.append(f"schema: {list(error.path)}: {error.message[:200]}")
+    if schema:
+        validator = jsonschema.validators.extend(jsonschema.Draft7Validator, {"pattern": pattern})
+        for error in validator(json.loads(schema.read_text())).iter_errors(document):
+            problems.append(f"schema: {list(error.path)}: {error.message[:200]}")
     print("\n".join(problems))
     return 1 if problems else 0
 
 
-sys.exit(main(Path(sys.argv[1])))
+sys.exit(main(*map(Path, sys.argv[1:])))
