@@ -104,9 +104,13 @@ mod tests {
 
     #[test]
     fn only_what_is_marked_is_made_anew() {
-        let page = "# A\n<!-- made by the program: metrics -->\nold\n<!-- until here -->\nkept\n";
+        let page = "# A\n<!-- made by the program: metrics -->\nwas here before\n<!-- until here -->\nkept\n";
         let made = remade(page).unwrap();
-        assert!(made.starts_with("# A\n") && made.ends_with("<!-- until here -->\nkept\n") && !made.contains("old"));
+        assert!(
+            made.starts_with("# A\n")
+                && made.ends_with("<!-- until here -->\nkept\n")
+                && !made.contains("was here before")
+        );
         assert!(made.contains("| `tokentrail_ingest_records_total` | counter |"), "{made}");
         assert_eq!(remade(&made).unwrap(), made);
         assert!(remade("<!-- made by the program: metrics -->").unwrap_err().to_string().contains("has no"));

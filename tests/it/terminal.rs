@@ -90,9 +90,12 @@ fn a_full_disk_is_an_error() {
 
 #[test]
 fn bash_completes_commands_and_options() {
-    let script = String::from_utf8(tokentrail(&["completions", "bash"]).stdout).unwrap();
+    let temp = TempLake::new();
+    let script = temp.path("tokentrail.bash");
+    std::fs::write(&script, tokentrail(&["completions", "bash"]).stdout).unwrap();
     let completed = |words: &str| {
-        let line = format!("{script}\nCOMP_WORDS=(tokentrail {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n");
+        let words = format!("COMP_WORDS=(tokentrail {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))");
+        let line = format!("source {}\n{words}\n", script.display());
         let call = "_tokentrail tokentrail \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; echo \"${COMPREPLY[@]}\"";
         let output = Command::new("bash").args(["--norc", "-c", &(line + call)]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -33,7 +33,7 @@ fn commits_are_counted_by_what_came_of_them() {
     assert_eq!(value(&text, "tokentrail_ingest_rejected_total{reason=\"not_json\"}"), 2.0);
     assert_eq!(value(&text, "tokentrail_ingest_rejected_total{reason=\"time\"}"), 0.0);
     assert_eq!(value(&text, "tokentrail_commit_age_seconds_bucket{le=\"2.5\"}"), 0.0);
-    assert_eq!(value(&text, "tokentrail_commit_age_seconds_bucket{le=\"10.0\"}"), 1.0);
+    assert_eq!(value(&text, "tokentrail_commit_age_seconds_bucket{le=\"10\"}"), 1.0);
     assert_eq!(value(&text, "tokentrail_commit_to_query_seconds_count"), 0.0, "version 7 was not seen");
     metrics.version_seen(8);
     let text = metrics.text().unwrap();
