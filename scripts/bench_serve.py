@@ -10,9 +10,7 @@ Then the rate stops, and the lag has to come back to 0.
 """
 import argparse, os, pathlib, subprocess, sys, tempfile, threading, time
 
-from confluent_kafka import Producer
-
-from serving import TOKENTRAIL, TOPIC, Kafka, Service, Webhook, leaver, percentile, position, query
+from serving import TOKENTRAIL, TOPIC, Kafka, Service, Webhook, leaver, percentile, position, producer, query
 
 
 def client(folder, stop, produced, visible):
@@ -27,23 +25,23 @@ def client(folder, stop, produced, visible):
         stop.wait(1)
 
 
-def produce(producer, lines, arguments, produced):
+def produce(to, lines, arguments, produced):
     """Hands records to Kafka at the rate, and marks between them."""
     began, sent, marks = time.time(), 0, 0
     while (passed := time.time() - began) < arguments.seconds:
         while sent < passed * arguments.rate and sent < len(lines):
-            producer.produce(TOPIC, lines[sent], partition=sent % arguments.partitions)
+            to.produce(TOPIC, lines[sent], partition=sent % arguments.partitions)
             sent += 1
             if sent % 1000 == 0:
-                producer.poll(0)
+                to.poll(0)
         if marks < passed * 2:
             name, now = f"mark-{marks}", time.time()
             for record in leaver(name, now):
-                producer.produce(TOPIC, record, partition=0)
+                to.produce(TOPIC, record, partition=0)
             produced[name] = now
             marks += 1
         time.sleep(0.005)
-    producer.flush(60)
+    to.flush(60)
     return sent + 3 * marks
 
 
@@ -76,8 +74,8 @@ def measure(folder, service, kafka, webhook, lines, arguments):
     produced, visible, stop = {}, {}, threading.Event()
     clients = [threading.Thread(target=client, args=(folder, stop, produced, visible)) for _ in range(arguments.clients)]
     [thread.start() for thread in clients]
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 2_000_000})
-    total = produce(producer, lines, arguments, produced)
+    to = producer(kafka, **{"linger.ms": 5, "queue.buffering.max.messages": 2_000_000})
+    total = produce(to, lines, arguments, produced)
     ended = time.monotonic()
     while (read := position(folder)) < total and time.monotonic() - ended < 120:
         time.sleep(0.2)

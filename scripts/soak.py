@@ -8,9 +8,7 @@ and under one key, memory did not grow, and no error is left in a log outside of
 """
 import argparse, datetime, os, pathlib, re, statistics, sys, tempfile, threading, time
 
-from confluent_kafka import Producer
-
-from serving import TOPIC, Kafka, Service, Webhook, leaver, position, query
+from serving import TOPIC, Kafka, Service, Webhook, leaver, position, producer, query
 
 
 def main():
@@ -31,7 +29,7 @@ def main():
             kafka.stop()
 
 
-def produce(producer, rate, stop, counted):
+def produce(to, rate, stop, counted):
     """Records at a rate, and somebody who leaves every five seconds, until told to stop."""
     began = time.time()
     while not stop.is_set():
@@ -42,22 +40,22 @@ def produce(producer, rate, stop, counted):
             record = (f'{{"event_id":"e{number}","event_time":"{stamp}","action":"refresh","outcome":"success",'
                       f'"token":{{"id":"t{number % 5000}","family":"f{number % 5000}","kind":"refresh"}},'
                       f'"subject":{{"id":"u{number % 500}@example.com","kind":"human"}}}}')
-            producer.produce(TOPIC, record.encode(), partition=number % 4)
+            to.produce(TOPIC, record.encode(), partition=number % 4)
             counted["records"] += 1
         if counted["leavers"] < passed / 5:
             for record in leaver(f"leaver-{counted['leavers']}", time.time()):
-                producer.produce(TOPIC, record, partition=0)
+                to.produce(TOPIC, record, partition=0)
             counted["leavers"] += 1
-        producer.poll(0)
+        to.poll(0)
         time.sleep(0.05)
-    if left := producer.flush(120):
+    if left := to.flush(120):
         sys.exit(f"{left} records were never taken by the broker")
 
 
 def soak(folder, services, kafka, webhook, arguments):
     counted, stop = {"records": 0, "leavers": 0}, threading.Event()
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True, "linger.ms": 20})
-    thread = threading.Thread(target=produce, args=(producer, arguments.rate, stop, counted))
+    to = producer(kafka, **{"enable.idempotence": True, "linger.ms": 20})
+    thread = threading.Thread(target=produce, args=(to, arguments.rate, stop, counted))
     thread.start()
     began, seconds = time.monotonic(), arguments.minutes * 60
     # Restarts end before the last quarter: memory is compared over a stretch without any.
