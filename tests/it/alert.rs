@@ -152,6 +152,9 @@ fn a_silence_is_recorded_ends_and_expires() {
     let expired = "[[alert.silences]]\nowner = \"ana\"\nreason = \"migration\"\nuntil = \"2026-01-01T00:00:00Z\"\n\
                    match = { subject_id = \"bo@*\" }\n";
     let mut case = Case::new(&(config(&receiver.url, "group_window_seconds = 0") + expired));
+    // A lake without events: silences are kept there.
+    std::fs::write(case.path("none.ndjson"), "").unwrap();
+    crate::harness::ingest_files(&case.lake, &[&case.path("none.ndjson")]);
     let words =
         ["alert", "silence", "add", "--match", "subject_id=ana@*", "--owner", "cy", "--reason", "known", "--until"];
     let over = case.run(&[&words[..], &["2026-01-01T00:00:00Z"]].concat());
