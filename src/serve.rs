@@ -80,6 +80,7 @@ pub async fn run(asked: Asked, mut stop: watch::Receiver<bool>, hangups: mpsc::R
     let config = settings.config.clone();
     let lake = Lake::open_or_create(&config.lake.uri).await?;
     let (metrics, name) = (Metrics::new(), name());
+    metrics.memory_max(memory_limit());
     let parts = Parts::new(metrics.clone());
     let listen = Some(&config.telemetry).filter(|telemetry| telemetry.on);
     let pages = match listen {
@@ -111,6 +112,15 @@ pub async fn run(asked: Asked, mut stop: watch::Receiver<bool>, hangups: mpsc::R
         pages.close();
     }
     Ok(())
+}
+
+/// How much memory the container or unit of this process may use, bytes (cgroup v2, memory.max); 0: it is not limited.
+fn memory_limit() -> u64 {
+    let of_process = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let unit = of_process.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    // Inside a container its own group is the root.
+    let files = [format!("/sys/fs/cgroup/{unit}/memory.max"), "/sys/fs/cgroup/memory.max".to_owned()];
+    files.iter().find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Lets the parts end what they are at. What is cut off is not lost: it was not committed, and is done again by the next.
