@@ -190,7 +190,7 @@ pub fn build(about: About, id: &str, material: &Material, policy: &Policy, as_of
     for life in lives.values() {
         entries.extend(lives::limits(life, &material.shown, policy, as_of));
     }
-    entries.extend(material.changes.iter().filter_map(said::change));
+    entries.extend(said::changes(&material.changes));
     entries.retain(|entry| entry.at >= range.0 && entry.at < range.1 && entry.at <= as_of);
     entries.sort_by(|a, b| (a.at, a.kind, &a.grant, &a.text).cmp(&(b.at, b.kind, &b.grant, &b.text)));
     Timeline { about, id: id.to_owned(), as_of, lives, entries }

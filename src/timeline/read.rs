@@ -19,6 +19,8 @@ use crate::query::{self, QueryError, output, views};
 pub const EVENTS_MAX: usize = 100_000;
 /// Most ids that are followed from what was found: the tokens of a grant, the owners of a device.
 const RELATED_MAX: usize = 200;
+/// Most grants of a device or host whose beginning is looked for; of more it stays a lower bound, and says so.
+const BEGINNINGS_MAX: usize = 16;
 /// Most tokens of one grant that are looked for on events without a family.
 const TOKENS_MAX: usize = 5_000;
 /// Columns of events that a timeline never shows.
@@ -216,7 +218,7 @@ impl<'a> Reader<'a> {
         if about != About::Token {
             grants.retain(|grant| !issued.contains(grant));
         }
-        if about == About::Grant {
+        if about == About::Grant || (about != About::Token && grants.len() > BEGINNINGS_MAX) {
             grants.clear();
         }
         let (mut tokens, mut first) = (Vec::new(), i64::MIN);

@@ -1,6 +1,6 @@
 //! What an event or a change of a finding is in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -75,9 +75,21 @@ fn context(event: &Event) -> (String, Tone) {
     if event.succeeded() { (text + &source, tone) } else { (format!("{text}: FAILED{source}"), Tone::Notice) }
 }
 
+/// Changes of findings as entries. A finding that had ended before any run saw it was never opened: it begins all the same.
+pub fn changes(changes: &[Change]) -> Vec<Entry> {
+    let opened: BTreeSet<&str> =
+        changes.iter().filter(|change| change.change == "opened").map(|change| change.finding_id.as_str()).collect();
+    let mut begun = BTreeSet::new();
+    let unopened = changes.iter().filter(|change| {
+        change.change == "resolved" && !opened.contains(&*change.finding_id) && begun.insert(&change.finding_id)
+    });
+    let begins = unopened.map(|change| Change { change: "opened".to_owned(), ..change.clone() });
+    begins.collect::<Vec<_>>().iter().chain(changes).filter_map(change).collect()
+}
+
 /// A change of a finding at the moment it is about: when the condition began or ended, or when somebody decided.
 /// Changes of evidence alone are none.
-pub fn change(change: &Change) -> Option<Entry> {
+fn change(change: &Change) -> Option<Entry> {
     let id = change.finding_id.get(..8).unwrap_or(&change.finding_id);
     let name = format!("finding {id} {} ({})", change.detector, change.severity);
     let said = |verb: &str| {

@@ -132,7 +132,9 @@ fn decisions_stand_where_they_were_made_and_ends_where_the_condition_ended() {
     let timeline = build_of(vec![event(start, "issue", &[])], vec![resolved, acked, updated], "", start + 2 * DAY);
     let said: Vec<(i64, &str)> = timeline.entries.iter().skip(1).map(|e| (e.at - start, e.text.as_str())).collect();
     let name = "finding 01234567 refresh_after_offboarding (high)";
-    assert_eq!(said, [(2 * HOUR, &*format!("{name} acked by kim: on it")), (DAY, &*format!("{name} resolved"))]);
+    let (begins, acked) = (format!("{name} begins"), format!("{name} acked by kim: on it"));
+    // It was resolved and never opened: it began all the same.
+    assert_eq!(said, [(0, &*begins), (2 * HOUR, &*acked), (DAY, &*format!("{name} resolved"))]);
 }
 
 mod of_lives {

@@ -47,6 +47,8 @@ fn every_hunt_runs_and_finds_what_is_there() {
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["hunt"].as_str().unwrap().to_owned())
         .collect();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/QUERYING.md")).unwrap();
+    names.iter().for_each(|name| assert!(page.contains(&format!("| `{name}` |")), "docs/QUERYING.md lacks {name}"));
     assert_eq!(names, EXPECTED.map(|(name, ..)| name), "a hunt without an expectation, or the other way round");
     let uri = DEMO.uri();
     for (name, given, text) in EXPECTED {

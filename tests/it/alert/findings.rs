@@ -32,7 +32,7 @@ SELECT
     MIN(event_time) AS violated_at,
     MIN(CASE WHEN action = 'revoke' THEN event_time END) AS resolved_at
 FROM token_events
-WHERE event_time <= $as_of
+WHERE event_time <= $as_of AND grant_id IS NOT NULL
 GROUP BY grant_id
 "#;
 

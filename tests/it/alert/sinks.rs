@@ -192,9 +192,13 @@ fn kafka_gets_it_with_key_and_header() {
     let mut client = rdkafka::ClientConfig::new();
     client.set("bootstrap.servers", &broker.bootstrap).set("group.id", &topic).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = client.create().unwrap();
-    consumer.subscribe(&[&topic]).unwrap();
+    let mut partitions = rdkafka::TopicPartitionList::new();
+    for partition in 0..2 {
+        partitions.add_partition_offset(&topic, partition, rdkafka::Offset::Beginning).unwrap();
+    }
+    consumer.assign(&partitions).unwrap();
     let read = |_| {
-        let record = consumer.poll(Duration::from_secs(30)).expect("a record in time").expect("a record");
+        let record = consumer.poll(Duration::from_secs(60)).expect("a record in time").expect("a record");
         let message: Value = serde_json::from_slice(record.payload().unwrap()).unwrap();
         let header = record.headers().unwrap().get(0);
         assert_eq!((header.key, header.value), ("idempotency-key", Some(text(&message, "/key").as_bytes())));
