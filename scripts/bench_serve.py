@@ -8,9 +8,9 @@ leaves and uses their token afterwards. Measured from the moment such a record w
   delivered  to the webhook's taking the alert
 Then the rate stops, and the lag has to come back to 0.
 """
-import argparse, os, pathlib, subprocess, sys, tempfile, threading, time
+import argparse, os, pathlib, sys, tempfile, threading, time
 
-from serving import TOKENTRAIL, TOPIC, Kafka, Service, Webhook, leaver, percentile, position, producer, query
+from serving import TOPIC, Kafka, Service, Webhook, leaver, percentile, position, producer, query, steady
 
 
 def client(folder, stop, produced, visible):
@@ -25,12 +25,12 @@ def client(folder, stop, produced, visible):
         stop.wait(1)
 
 
-def produce(to, lines, arguments, produced):
+def produce(to, arguments, produced):
     """Hands records to Kafka at the rate, and marks between them."""
     began, sent, marks = time.time(), 0, 0
     while (passed := time.time() - began) < arguments.seconds:
-        while sent < passed * arguments.rate and sent < len(lines):
-            to.produce(TOPIC, lines[sent], partition=sent % arguments.partitions)
+        while sent < passed * arguments.rate:
+            to.produce(TOPIC, steady(sent, began + sent / arguments.rate, arguments.tokens), partition=sent % arguments.partitions)
             sent += 1
             if sent % 1000 == 0:
                 to.poll(0)
@@ -50,32 +50,28 @@ def main():
     parser.add_argument("--rate", type=int, default=20_000)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--tokens", type=int, default=100_000)
     parser.add_argument("--partitions", type=int, default=4)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tokentrail-bench-serve.") as name:
         folder = pathlib.Path(name)
-        source = folder / "workload.ndjson"
-        made = [TOKENTRAIL, "-q", "generate", "--shape", "workload", "--events", arguments.rate * arguments.seconds, "--out", source]
-        subprocess.run([str(word) for word in made], check=True)
-        lines = source.read_bytes().splitlines()
-        source.unlink()
         kafka, webhook = Kafka(arguments.partitions), Webhook()
         service = Service(folder, "serve", kafka, webhook)
         try:
             service.start()
-            measure(folder, service, kafka, webhook, lines, arguments)
+            measure(folder, service, kafka, webhook, arguments)
         finally:
             service.process.kill()
             service.process.wait()
             kafka.stop()
 
 
-def measure(folder, service, kafka, webhook, lines, arguments):
+def measure(folder, service, kafka, webhook, arguments):
     produced, visible, stop = {}, {}, threading.Event()
     clients = [threading.Thread(target=client, args=(folder, stop, produced, visible)) for _ in range(arguments.clients)]
     [thread.start() for thread in clients]
     to = producer(kafka, **{"linger.ms": 5, "queue.buffering.max.messages": 2_000_000})
-    total = produce(to, lines, arguments, produced)
+    total = produce(to, arguments, produced)
     ended = time.monotonic()
     while (read := position(folder)) < total and time.monotonic() - ended < 120:
         time.sleep(0.2)
@@ -90,6 +86,7 @@ def measure(folder, service, kafka, webhook, lines, arguments):
                 delivered[name] = min(delivered.get(name, at), at)
     peak = service.memory_mib("VmHWM")
     errors = [line for line in service.log.read_text().splitlines() if "ERROR" in line]
+    metrics = service.metrics()
     service.stop()
     print(f"{arguments.rate} events/s for {arguments.seconds} s, {arguments.clients} clients, {len(os.sched_getaffinity(0))} cores")
     for what, seen, limit in [("visible in a query", visible, 5), ("alert delivered", delivered, 15)]:
@@ -97,6 +94,8 @@ def measure(folder, service, kafka, webhook, lines, arguments):
         print(f"{what:20s} p50 {percentile(waits, .5):6.2f} s   p99 {percentile(waits, .99):6.2f} s (wanted: under {limit} s)   "
               f"{len(waits)} of {len(produced)} seen")
     print(f"lag 0 after          {behind:6.2f} s ({read} of {total} records)")
+    runs, took = (metrics.get(f"tokentrail_detect_run_seconds_{what}", 0) for what in ("count", "sum"))
+    print(f"runs of detectors    {runs:6.0f}, {took / max(runs, 1):.1f} s each")
     print(f"peak memory          {peak:6.0f} MiB")
     print(f"errors in the log    {len(errors):6d}")
     [print(f"  {line}") for line in errors[:5]]

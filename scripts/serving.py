@@ -17,6 +17,16 @@ def leaver(name, at):
         yield json.dumps(record | ({"token": of} if of else {})).encode()
 
 
+def steady(number, at, tokens):
+    """The record with this number of a company at work: each token is issued once, then used, and now and then refreshed."""
+    token = number % tokens
+    action = "issue" if number < tokens else "refresh" if number // tokens % 10 == 0 else "use"
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1e6):06d}Z"
+    return (f'{{"event_id":"e{number}","event_time":"{stamp}","action":"{action}","outcome":"success",'
+            f'"token":{{"id":"t{token}","family":"f{token}","kind":"refresh"}},'
+            f'"subject":{{"id":"u{token % 10_000}@example.com","kind":"human"}}}}').encode()
+
+
 def producer(kafka, **more):
     """A producer that says nothing while the broker is away: that is what is tried here."""
     from confluent_kafka import Producer

@@ -8,7 +8,7 @@ and under one key, memory did not grow, and no error is left in a log outside of
 """
 import argparse, datetime, os, pathlib, re, statistics, sys, tempfile, threading, time
 
-from serving import TOPIC, Kafka, Service, Webhook, leaver, position, producer, query
+from serving import TOPIC, Kafka, Service, Webhook, leaver, position, producer, query, steady
 
 
 def main():
@@ -36,11 +36,8 @@ def produce(to, rate, stop, counted):
         passed = time.time() - began
         while counted["records"] < passed * rate:
             number = counted["records"]
-            stamp = datetime.datetime.fromtimestamp(began + number / rate, datetime.timezone.utc).isoformat()
-            record = (f'{{"event_id":"e{number}","event_time":"{stamp}","action":"refresh","outcome":"success",'
-                      f'"token":{{"id":"t{number % 5000}","family":"f{number % 5000}","kind":"refresh"}},'
-                      f'"subject":{{"id":"u{number % 500}@example.com","kind":"human"}}}}')
-            to.produce(TOPIC, record.encode(), partition=number % 4)
+            record = steady(number, began + number / rate, 5000)
+            to.produce(TOPIC, record, partition=number % 4)
             counted["records"] += 1
         if counted["leavers"] < passed / 5:
             for record in leaver(f"leaver-{counted['leavers']}", time.time()):

@@ -2,6 +2,8 @@
 //!
 //! A detector waits for a change of what it reads, and no longer than the `every` of its header, because time alone opens
 //! findings too. Runs go by version of the lake, so one that failed or never took place is made up for by the next.
+//!
+//! Where a run of all takes long, those that may wait longest step back, so that the urgent ones come round soon.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub struct Schedule {
     slots: BTreeMap<String, Slot>,
     apart: Duration,
     last_start: Option<Duration>,
+    /// How long the last run of all detectors took.
+    took: Duration,
 }
 
 impl Schedule {
@@ -40,7 +44,7 @@ impl Schedule {
             let (reads, every) = (reads::classes(detector), Duration::from_micros(every.unsigned_abs()));
             (detector.id.clone(), Slot { reads, every, is_stale: true, last: None, failures: 0 })
         };
-        Self { slots: catalog.all().iter().map(slot).collect(), apart, last_start: None }
+        Self { slots: catalog.all().iter().map(slot).collect(), apart, last_start: None, took: Duration::ZERO }
     }
 
     /// Rows of these classes came, or went.
@@ -59,7 +63,7 @@ impl Schedule {
             let Some(last) = slot.last else { return true };
             let retry = self.apart * 2_u32.saturating_pow(slot.failures.min(10));
             match slot.failures {
-                0 => slot.is_stale || now >= last + slot.every,
+                0 => (slot.is_stale && now >= last + self.step_back(slot)) || now >= last + slot.every,
                 _ => now >= last + retry.min(RETRY_MAX),
             }
         };
@@ -67,6 +71,19 @@ impl Schedule {
         // What a run goes on from is kept by the set of its detectors: few sets, and each goes on from nearby.
         let are_most = due.len() * 2 > self.slots.len();
         if are_most { self.slots.keys().cloned().collect() } else { due.into_iter().cloned().collect() }
+    }
+
+    /// How long a detector leaves the way to others after a run: nothing if it is to run every minute.
+    fn step_back(&self, slot: &Slot) -> Duration {
+        let minutes = u32::try_from(slot.every.as_secs() / 60).unwrap_or(u32::MAX);
+        self.took.saturating_mul(minutes.saturating_sub(1)).min(slot.every)
+    }
+
+    /// A run of these detectors took so long.
+    pub fn took(&mut self, ids: &[String], time: Duration) {
+        if self.are_all(ids) {
+            self.took = time;
+        }
     }
 
     /// Whether these are all.
@@ -132,6 +149,22 @@ mod tests {
         assert!(minutely.contains(&"refresh_after_offboarding".to_owned()) && !schedule.are_all(&minutely));
         run(&mut schedule, &minutely, seconds(60));
         assert!(schedule.are_all(&schedule.due(seconds(900))));
+    }
+
+    #[test]
+    fn where_runs_take_long_those_step_back_that_may_wait() {
+        let mut schedule = schedule();
+        let all = schedule.due(seconds(0));
+        run(&mut schedule, &all, seconds(0));
+        schedule.took(&all, seconds(5));
+        schedule.changed(&BTreeSet::from([Class::Token]));
+        let urgent = schedule.due(seconds(5));
+        assert!(urgent.contains(&"refresh_after_offboarding".to_owned()) && !schedule.are_all(&urgent));
+        run(&mut schedule, &urgent, seconds(5));
+        schedule.changed(&BTreeSet::from([Class::Token]));
+        // Five minutes may be waited, of which four times five seconds are.
+        assert!(!schedule.are_all(&schedule.due(seconds(19))));
+        assert!(schedule.are_all(&schedule.due(seconds(20))));
     }
 
     #[test]

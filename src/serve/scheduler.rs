@@ -55,7 +55,10 @@ async fn reign(shared: &Shared, held: &Held) -> Result<(), String> {
         let due = schedule.due(began.elapsed());
         if !due.is_empty() {
             schedule.begins(&due, began.elapsed());
-            match once(shared, held, &current, &schedule, &due).await {
+            let started = Instant::now();
+            let report = once(shared, held, &current, &schedule, &due).await;
+            schedule.took(&due, started.elapsed());
+            match report {
                 Some(report) => {
                     report.outcomes.iter().for_each(|o| schedule.ended(&o.detector, o.verdicts.is_ok()));
                     shared.parts.set("detect", Condition::Ready);
