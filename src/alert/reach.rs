@@ -23,7 +23,7 @@ pub fn addresses(sink: &SinkConfig) -> Vec<String> {
         }
         SinkKind::Smtp => {
             let host = sink.host.as_deref().unwrap_or_default();
-            vec![format!("{host}:{}", sink.port.unwrap_or(587))]
+            vec![format!("{host}:{}", sink.smtp_port())]
         }
     }
 }

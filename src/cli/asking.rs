@@ -12,6 +12,7 @@ use anyhow::Context as _;
 
 use super::key::KeyArgs;
 use super::{Global, Output};
+use crate::alert::outbox;
 use crate::clock;
 use crate::detect::frame::{Frame, Reach};
 use crate::detect::log;
@@ -174,6 +175,7 @@ impl Desk {
         }
         views::replace(&context, "events", files)?;
         log::register(lake, &context).await?;
+        outbox::register(lake, &context).await?;
         journal::register(lake, &context).await?;
         Ok(context)
     }

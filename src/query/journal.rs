@@ -16,8 +16,8 @@ use crate::lake::{Lake, LakeError, maintenance};
 /// The table's name.
 pub const NAME: &str = "query_log";
 
-/// A checkpoint is written every so many queries, so that opening the table stays quick.
-const CHECKPOINT_EVERY: i64 = 64;
+/// Small files are merged, and a checkpoint is written, every so many queries, so that opening the table stays quick.
+const TIDY_EVERY: i64 = 64;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let field = |name: &str, kind: DataType| Field::new(name, kind, true);
@@ -73,8 +73,8 @@ pub async fn record(lake: &Lake, entry: &Entry) -> Result<(), LakeError> {
         text(&entry.result),
     ];
     let version = table.append(RecordBatch::try_new(SCHEMA.clone(), columns)?).await?;
-    if version % CHECKPOINT_EVERY == 0 {
-        maintenance::checkpoint(&table).await?;
+    if version % TIDY_EVERY == 0 {
+        maintenance::compact_plain(&table, &SCHEMA).await?;
     }
     Ok(())
 }

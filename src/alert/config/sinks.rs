@@ -119,6 +119,15 @@ impl SinkKind {
 }
 
 impl SinkConfig {
+    /// The port of the mail server: as it is given, else the usual one (RFC 8314 section 3.3, RFC 5321 section 4.5.4.2).
+    pub fn smtp_port(&self) -> u16 {
+        self.port.unwrap_or(match self.tls.unwrap_or_default() {
+            SmtpTls::None => 25,
+            SmtpTls::Starttls => 587,
+            SmtpTls::Tls => 465,
+        })
+    }
+
     /// The format, or the one its kind is for.
     pub fn format(&self) -> Format {
         self.format.unwrap_or(match self.kind {

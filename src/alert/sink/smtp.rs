@@ -29,11 +29,7 @@ impl Smtp {
     pub fn new(config: &SinkConfig, timeout: Duration) -> Result<Self, String> {
         let host = config.host.clone().ok_or("it needs `host`")?;
         let mode = config.tls.unwrap_or_default();
-        let port = config.port.unwrap_or(match mode {
-            SmtpTls::None => 25,
-            SmtpTls::Starttls => 587,
-            SmtpTls::Tls => 465,
-        });
+        let port = config.smtp_port();
         let tls = match mode {
             SmtpTls::None => Tls::None,
             SmtpTls::Starttls => Tls::Required(parameters(config, &host)?),
