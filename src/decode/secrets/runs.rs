@@ -174,7 +174,7 @@ pub fn find_random(bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
     let is_letter = |byte: u8| is_letter(byte) || b"=~".contains(&byte);
     let mut at = 0;
     while at < bytes.len() {
-        if bytes[at..].starts_with(b"fp:") && text::starts_with_fingerprint(&bytes[at..]) {
+        if text::starts_with_fingerprint(&bytes[at..]) {
             at += text::FINGERPRINT_LENGTH;
             continue;
         }
@@ -197,6 +197,15 @@ pub fn find_random(bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_for_a_secret_or_a_person_is_passed_over() {
+        for stands in ["fp:530efdd1:700118219a716cb87130f2a9005b91c0", "pn:530efdd1:700118219a716cb87130f2a9005b91c0"] {
+            for text in [stands.to_owned(), format!("id = '{stands}'"), format!("a{stands}{stands} b")] {
+                find_random(text.as_bytes(), |range| panic!("{:?} of {text}", &text[range]));
+            }
+        }
+    }
 
     #[test]
     fn blocks_are_told_apart_byte_by_byte() {
