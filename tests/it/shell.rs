@@ -41,6 +41,12 @@ impl Terminal {
         Self { child, keys: pair.master.take_writer().unwrap(), shown, _master: pair.master }
     }
 
+    /// Presses keys once the shell waits for them: before that the terminal takes Ctrl-D for itself, and it is lost.
+    fn enter(&mut self, keys: &str) {
+        self.until("tokentrail>");
+        self.press(keys);
+    }
+
     fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
@@ -59,6 +65,18 @@ impl Terminal {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+
+    /// Waits for the program's end, but not for ever; whether it ended well.
+    fn ends_well(&mut self) -> bool {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "it goes on after\n{}", self.shown.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 #[test]
@@ -67,34 +85,33 @@ fn the_shell_answers_completes_remembers_and_survives_ctrl_c() {
     let home = home.path().to_str().unwrap();
     let uri = DEMO.uri();
     let mut shell = Terminal::start(&["--lake", &uri, "query"], home);
-    shell.until("tokentrail>");
-    shell.press("SELECT COUNT(*) AS many\r");
+    shell.enter("SELECT COUNT(*) AS many\r");
     shell.press("FROM token_events;\r");
     shell.until("260");
     shell.until("1 row,");
-    shell.press("\\d offboardings\r");
+    shell.enter("\\d offboardings\r");
     shell.until("reinstated_at");
     shell.until(" s\r\n");
     // A word that only one name begins with.
-    shell.press("SELECT MAX(lost_at) AS last FROM device_los\t WHERE 1 = 1;\r");
+    shell.enter("SELECT MAX(lost_at) AS last FROM device_los\t WHERE 1 = 1;\r");
     shell.until("2026-10-");
     shell.until("1 row,");
-    shell.press("SELECT COUNT(*) FROM events a, events b, events c, events d, events e;\r");
+    shell.enter("SELECT COUNT(*) FROM events a, events b, events c, events d, events e;\r");
     std::thread::sleep(Duration::from_secs(1));
     shell.press("\u{3}");
     shell.until("Cancelled.");
-    shell.press("SELECT 6 * 7 AS answer;\r");
+    shell.enter("SELECT 6 * 7 AS answer;\r");
     shell.until("42");
     shell.until("1 row,");
     // Two up: the query before the last.
-    shell.press("\u{1b}[A\u{1b}[A\r");
+    shell.enter("\u{1b}[A\u{1b}[A\r");
     std::thread::sleep(Duration::from_millis(500));
     shell.press("\u{3}");
     shell.until("Cancelled.");
-    shell.press("\\nonsense\r");
+    shell.enter("\\nonsense\r");
     shell.until("there is no \\nonsense");
-    shell.press("\u{4}");
-    assert!(shell.child.wait().unwrap().success());
+    shell.enter("\u{4}");
+    assert!(shell.ends_well());
     let history = std::path::Path::new(home).join("tokentrail/history");
     assert!(std::fs::read_to_string(&history).unwrap().contains("6 * 7"));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&history).unwrap().permissions());
@@ -111,5 +128,5 @@ fn an_ingest_on_a_terminal_shows_how_far_it_is() {
     let mut ingest = Terminal::start(&["--lake", &uri, "ingest", "--from", file.to_str().unwrap()], "/nonexistent");
     ingest.until("records, ");
     ingest.until("/s");
-    assert!(ingest.child.wait().unwrap().success());
+    assert!(ingest.ends_well());
 }
