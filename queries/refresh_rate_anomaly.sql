@@ -20,30 +20,26 @@ response = [
     "If it is a new program that will stay, do nothing: its own past catches up within a day.",
 ]
 key      = ["subject_id", "client_id", "day"]
-reads    = ["grants", "refresh_days", "token_events"]
+reads    = ["contexts", "grants", "lively_days", "refresh_crowds", "token_events"]
 every    = "15m"
 nominate = """
 SELECT DISTINCT c.grant_id
-FROM (
-    SELECT DISTINCT d.subject_id, d.client_id
-    FROM (SELECT grant_id FROM grants WHERE steady_factor IS NOT NULL) AS g
-    RIGHT JOIN (
-        SELECT
-            subject_id,
-            client_id,
-            MIN(grant_id) AS grant_id,
-            bit_count(BIT_OR(hours)) AS hour_count,
-            GREATEST(
-                bit_count(BIT_OR(minutes_00)), bit_count(BIT_OR(minutes_03)), bit_count(BIT_OR(minutes_06)),
-                bit_count(BIT_OR(minutes_09)), bit_count(BIT_OR(minutes_12)), bit_count(BIT_OR(minutes_15)),
-                bit_count(BIT_OR(minutes_18)), bit_count(BIT_OR(minutes_21))
-            ) AS minute_count
-        FROM refresh_days
-        GROUP BY subject_id, client_id, day
-    ) AS d ON d.grant_id = g.grant_id
-    WHERE d.minute_count >= 4 OR d.hour_count >= 10 OR g.grant_id IS NOT NULL
-) AS l
-INNER JOIN contexts AS c ON c.subject_id = l.subject_id AND c.client_id = l.client_id
+FROM lively_days AS l
+-- The four weeks before, what rose in common in the four weeks before those, and the day after: a day and night may end there.
+INNER JOIN contexts AS c
+    ON c.subject_id = l.subject_id
+    AND c.client_id = l.client_id
+    AND c.last_exercised_at >= l.day - INTERVAL '60' DAY
+    AND c.first_exercised_at < l.day + INTERVAL '2' DAY
+UNION
+SELECT p.grant_id
+FROM contexts AS p
+INNER JOIN (
+    SELECT DISTINCT c.subject_id, c.client_id
+    FROM grants AS g
+    INNER JOIN contexts AS c ON c.grant_id = g.grant_id
+    WHERE g.steady_factor IS NOT NULL
+) AS s ON s.subject_id = p.subject_id AND s.client_id = p.client_id
 """
 [controls]
 csf         = ["DE.CM-09", "DE.AE-02"]
@@ -51,29 +47,7 @@ nhi         = ["NHI2:2025"]
 attack      = ["T1550.001", "T1528"]
 nist_800_53 = ["AC-2(12)", "SI-4", "AU-6"]
 ---*/
-WITH lively AS (
-    -- Whoever never had a day like these has no hour that could count, here or as one of a common cause: 20 hours of
-    -- a day and night leave half of them in one UTC day.
-    SELECT DISTINCT d.subject_id, d.client_id
-    FROM (SELECT grant_id FROM grants WHERE steady_factor IS NOT NULL) AS g
-    RIGHT JOIN (
-        SELECT
-            subject_id,
-            client_id,
-            MIN(grant_id) AS grant_id,
-            bit_count(BIT_OR(hours)) AS hour_count,
-            GREATEST(
-                bit_count(BIT_OR(minutes_00)), bit_count(BIT_OR(minutes_03)), bit_count(BIT_OR(minutes_06)),
-                bit_count(BIT_OR(minutes_09)), bit_count(BIT_OR(minutes_12)), bit_count(BIT_OR(minutes_15)),
-                bit_count(BIT_OR(minutes_18)), bit_count(BIT_OR(minutes_21))
-            ) AS minute_count
-        FROM refresh_days
-        GROUP BY subject_id, client_id, day
-    ) AS d ON d.grant_id = g.grant_id
-    WHERE d.minute_count >= 4 OR d.hour_count >= 10 OR g.grant_id IS NOT NULL
-),
-
-hours AS (
+WITH hours AS (
     -- Hours are counted since 1970: windows over whole numbers are exact.
     SELECT
         e.subject_id,
@@ -93,8 +67,9 @@ hours AS (
         ) AS is_automatic,
         MAX(CASE WHEN e.subject_kind = 'service' THEN 1 ELSE 0 END) AS is_service
     FROM token_events AS e
-    INNER JOIN lively AS l ON l.subject_id = e.subject_id AND l.client_id = e.client_id
-    WHERE e.action = 'refresh' AND e.outcome = 'success' AND e.grant_id IS NOT NULL
+    WHERE
+        e.action = 'refresh' AND e.outcome = 'success' AND e.grant_id IS NOT NULL
+        AND e.subject_id IS NOT NULL AND e.client_id IS NOT NULL
     GROUP BY e.subject_id, e.client_id, e.source, CAST(e.event_time AS BIGINT) / 3600000000
 ),
 
@@ -132,16 +107,6 @@ risen AS (
     FROM compared
 ),
 
-crowds AS (
-    SELECT source, day_number * 24 + hour AS hour, COUNT(*) AS pair_count
-    FROM (
-        SELECT source, CAST(CAST(day AS INTEGER) AS BIGINT) AS day_number, hours, unnest(range(0, 24)) AS hour
-        FROM refresh_days
-    )
-    WHERE (hours >> hour) & 1 = 1
-    GROUP BY source, day_number * 24 + hour
-),
-
 counted AS (
     -- Without the hours of a common cause.
     SELECT
@@ -153,7 +118,7 @@ counted AS (
         MAX(r.is_automatic) AS is_automatic,
         MAX(r.is_service) AS is_service
     FROM risen AS r
-    INNER JOIN crowds AS c ON c.source = r.source AND c.hour = r.hour
+    INNER JOIN refresh_crowds AS c ON c.source = r.source AND c.hour = r.hour
     WHERE r.risen_count < 5 OR r.risen_count * 20 < c.pair_count
     GROUP BY r.subject_id, r.client_id, r.hour
 ),

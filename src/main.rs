@@ -8,12 +8,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Number of mimalloc's option `purge_delay` (mimalloc.h), which the bindings do not name.
 const PURGE_DELAY: i32 = 15;
-/// Freed memory is kept for the next batch instead of going back to the system, which has to clear every page again.
-const NEVER: std::ffi::c_long = -1;
+/// Milliseconds. The next batch takes freed memory again long before that, and the system need not clear its pages; what
+/// only a part of a run needed does not add to what the next part needs.
+const AFTER: std::ffi::c_long = 500;
 
 fn main() -> ExitCode {
     // SAFETY: sets an integer option of the allocator, before any other thread runs.
-    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, NEVER) };
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, AFTER) };
     match tokentrail::cli::main() {
         Ok(code) => code,
         Err(error) => {

@@ -7,6 +7,7 @@
 //! and detectors that nominate nothing, ask it for them. In a narrow one all tables hold only what was nominated; several
 //! of them share a close-up, whose rows are read once.
 
+mod days;
 mod nominated;
 mod rows;
 mod scope;
@@ -79,6 +80,8 @@ const VIEWS: &[&str] = &[
     "host_bounds",
     "active_days",
     "refresh_days",
+    "lively_days",
+    "refresh_crowds",
     "source_minutes",
     "issuers",
     "broad_ends",
@@ -198,8 +201,9 @@ impl<'p> Frame<'p> {
         let mut frame = Self { asked, opened, as_of, folds, seen, few_grants, wide: context.clone() };
         frame.seen.tables.push(("events".to_owned(), events.clone()));
         frame.seen.tables.push(("found_subjects".to_owned(), names("subject_id", &found_subjects)?));
-        frame.wide = frame.session(&frame.seen.tables, Of::All).await?;
+        // Before any view is planned: a view that reads them keeps what it found when it was planned.
         frame.keep_small().await?;
+        frame.wide = frame.session(&frame.seen.tables, Of::All).await?;
         Ok(frame)
     }
 
@@ -225,6 +229,11 @@ impl<'p> Frame<'p> {
     /// What is looked at; `None`: everything.
     pub fn scope(&self) -> Option<&Scope> {
         self.seen.scope.as_ref()
+    }
+
+    /// Whether all grants that are looked at fit into memory.
+    pub fn has_few_grants(&self) -> bool {
+        self.few_grants
     }
 
     /// Leaves a base for the next run. `findings`: version of the findings log that this one compared with.
@@ -268,15 +277,17 @@ impl<'p> Frame<'p> {
             };
             tables.push((name.clone(), narrowed.unwrap_or_else(|| table.clone())));
         }
-        for small in SMALL {
-            tables.push((small.to_owned(), self.wide.table_provider(small).await?));
-        }
         Ok(CloseUp { tables, by_grant: matches!(nominated, Nominated::Grants(_)) })
     }
 
     /// A session over what was read; of grants, over these alone.
     pub async fn narrow(&self, close_up: &CloseUp, grants: &[String]) -> Result<SessionContext, QueryError> {
         self.session(&close_up.tables, if close_up.by_grant { Of::Grants(grants) } else { Of::Hosts }).await
+    }
+
+    /// The columns of events that somebody asks for.
+    fn shown(&self) -> impl Iterator<Item = &'static str> {
+        all_columns().filter(|name| NEEDED.contains(name) || self.asked.for_column(name))
     }
 
     /// The events of some grants up to `as_of`.
@@ -288,15 +299,21 @@ impl<'p> Frame<'p> {
     ) -> Result<Arc<dyn TableProvider>, QueryError> {
         match self.opened {
             Some((lake, state)) if keep && grants.len() + tokens.len() <= LOOKUP_MAX => {
-                let columns: Vec<&str> =
-                    all_columns().filter(|name| NEEDED.contains(name) || self.asked.for_column(name)).collect();
+                let columns: Vec<&str> = self.shown().collect();
                 let kept = kept::Store::new(lake, &self.wide, &columns)?;
                 let rows = up_to(&self.wide, kept.rows(state, grants, tokens).await?, &columns, self.as_of)?;
                 people::resolved(&self.wide, rows, self.asked.policy.identities())
             }
             _ => {
-                let events = self.wide.table_provider("events").await?;
-                rows_under(&self.wide, &events, &[("grant_id", grants), ("token_id", tokens)]).await
+                let columns: Vec<_> = self.shown().map(column).collect();
+                let events = self.wide.table("events").await?.select(columns)?;
+                let wanted = [("grant_id", grants), ("token_id", tokens)];
+                if grants.len() <= LOOKUP_MAX {
+                    return rows_under(&self.wide, &events.into_view(), &wanted).await;
+                }
+                // So many that they are read each time they are asked for: holding them takes memory that grows with history.
+                let wanted: Vec<_> = wanted.into_iter().filter(|(_, texts)| !texts.is_empty()).collect();
+                Ok(matching(&self.wide, events, &wanted).await?.into_view())
             }
         }
     }
@@ -304,6 +321,7 @@ impl<'p> Frame<'p> {
     /// A session over these tables with every view, and nothing of other grants than those it is of.
     async fn session(&self, tables: &Tables, of: Of<'_>) -> Result<SessionContext, QueryError> {
         let only = if let Of::Grants(grants) = of { Some(grants) } else { None };
+        let few = only.is_some_and(|grants| grants.len() <= LOOKUP_MAX);
         let context = query::sibling(&self.wide);
         for (name, table) in tables {
             views::replace(&context, name, table.clone())?;
@@ -313,7 +331,7 @@ impl<'p> Frame<'p> {
         }
         let given = |name: &str| tables.iter().any(|(table, _)| table == name);
         for view in views::ALL.iter().filter(|v| VIEWS.contains(&v.name) && !given(v.name)) {
-            if view.name == "single_events" && only.is_some() && !has_repeats(&context).await? {
+            if view.name == "single_events" && few && !has_repeats(&context).await? {
                 // The rows are few enough to ask; telling repeats apart would sort them all.
                 views::replace(&context, view.name, context.table_provider("events").await?)?;
                 continue;
@@ -324,7 +342,9 @@ impl<'p> Frame<'p> {
             {
                 // A stored id may resolve to a grant that is not among these, of which only some rows are here.
                 limit(&context, view.name).await?;
-                hold(&context, view.name).await?;
+                if few {
+                    hold(&context, view.name).await?;
+                }
             }
         }
         // For detectors that must know whether all of somebody is here.
@@ -372,15 +392,21 @@ impl<'p> Frame<'p> {
     /// Holds in memory what is small and read by many; their events come from the fold, not from every day's files.
     async fn keep_small(&mut self) -> Result<(), QueryError> {
         let context = query::sibling(&self.wide);
-        for name in ["context_rows_parts", "aliases"] {
-            views::replace(&context, name, self.wide.table_provider(name).await?)?;
+        for (name, table) in
+            self.seen.tables.iter().filter(|(name, _)| matches!(&**name, "context_rows_parts" | "aliases"))
+        {
+            views::replace(&context, name, table.clone())?;
         }
         views::replace(&context, "context_events", context.sql(CONTEXT_EVENTS).await?.into_view())?;
         hold(&context, "context_events").await?;
         for name in SMALL {
             self.register(&context, name).await?;
             hold(&context, name).await?;
-            views::replace(&self.wide, name, context.table_provider(name).await?)?;
+            self.seen.tables.push((name.to_owned(), context.table_provider(name).await?));
+        }
+        if self.asked.for_fold(days::FOLD) {
+            let of_days = days::tables(&self.wide, self.seen.tables.iter()).await?;
+            self.seen.tables.extend(of_days);
         }
         Ok(())
     }

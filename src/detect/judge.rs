@@ -45,8 +45,9 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
     let mut watch = Watch::start();
     let detectors: Vec<Arc<Detector>> = detectors.iter().map(|d| Arc::new(Detector::clone(d))).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // Over everything each detector sorts all events; two such sorts at once do not fit into memory.
-    let at_once = if wide { 1 } else { cores };
+    // Over everything each detector sorts all events, and over very many grants each works out all of them: two of that at
+    // once are twice the memory, and one keeps all cores busy.
+    let at_once = if wide || !frame.has_few_grants() { 1 } else { cores };
     let mut asked: Vec<BoxFuture<'static, Result<First, String>>> = Vec::with_capacity(detectors.len());
     for detector in &detectors {
         let (session, detector) = (frame.wide().clone(), detector.clone());

@@ -28,8 +28,9 @@ use crate::query::{QueryError, Rows};
 
 /// Rows that came later than this after the longest duration of the policy make a run look at everything.
 const LATE: i64 = 2 * DAY;
-/// The longest history a detector looks back on, from the events that late rows may change: 29 days, and two of grace.
-pub const HISTORY: i64 = 31 * DAY;
+/// The longest history a detector looks back on, from the events that late rows may change: 29 days of an hour that it
+/// judges, 28 of those that rose in common in them, and two of grace.
+pub const HISTORY: i64 = 59 * DAY;
 /// A base that nobody went on from for so long does not hold up the merging of folds.
 const FENCE_MS: i64 = 7 * 86_400_000;
 

@@ -44,6 +44,8 @@ pub const ALL: &[View] = &[
     view!("host_bounds"),
     view!("active_days"),
     view!("refresh_days"),
+    view!("lively_days"),
+    view!("refresh_crowds"),
     view!("source_minutes"),
     view!("issuers"),
     view!("broad_ends"),
