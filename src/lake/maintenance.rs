@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use parquet::arrow::ArrowWriter;
@@ -57,29 +56,6 @@ pub async fn maintain(table: &Table) -> Result<Compacted, LakeError> {
     Ok(compacted)
 }
 
-/// Small files of a table other than `events` are merged from this many on.
-const PLAIN_FILES_MIN: usize = 32;
-
-/// Merges the small files of a table other than `events`, whose rows need no order, and writes a checkpoint.
-pub async fn compact_plain(table: &Table, schema: &SchemaRef) -> Result<(), LakeError> {
-    let state = table.refresh().await?;
-    for files in candidates(&state, PLAIN_FILES_MIN) {
-        let mut batches = Vec::new();
-        for file in &files {
-            let Some(bytes) = bytes(table, file).await? else { return Ok(()) };
-            let options = ArrowReaderOptions::new().with_schema(schema.clone());
-            for batch in ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?.build()? {
-                batches.push(batch?);
-            }
-        }
-        let mut add = writer::write_plain(table, arrow::compute::concat_batches(schema, &batches)?).await?;
-        add.data_change = false;
-        exchange(table, "OPTIMIZE", &files, vec![add]).await?;
-        checkpoint(table).await?;
-    }
-    Ok(())
-}
-
 /// Groups of small files of one partition, each small enough to be rewritten in memory.
 fn candidates(state: &State, min_files: usize) -> Vec<Vec<DataFile>> {
     let mut partitions: BTreeMap<_, Vec<&DataFile>> = BTreeMap::new();
@@ -112,11 +88,11 @@ async fn replace(table: &Table, files: &[DataFile]) -> Result<bool, LakeError> {
     let merged = tokio::task::spawn_blocking(move || merge(inputs)).await;
     let (bytes, stats) = merged.map_err(|e| LakeError::Log(table.url().to_string(), e.to_string()))??;
     let add = writer::store(table, bytes, files[0].partition_values.clone(), stats, false).await?;
-    Ok(exchange(table, "OPTIMIZE", files, vec![add]).await?.is_some())
+    Ok(exchange(table, "OPTIMIZE", files, vec![add], |_| true).await?.is_some())
 }
 
 /// A data file's bytes; `None` if another writer replaced it long ago.
-async fn bytes(table: &Table, file: &DataFile) -> Result<Option<Bytes>, LakeError> {
+pub(super) async fn bytes(table: &Table, file: &DataFile) -> Result<Option<Bytes>, LakeError> {
     let failed = |cause| LakeError::Storage { doing: format!("reading {}", file.path), cause };
     match table.store().get(&file.path.as_str().into()).await {
         Ok(got) => Ok(Some(got.bytes().await.map_err(failed)?)),
@@ -125,26 +101,29 @@ async fn bytes(table: &Table, file: &DataFile) -> Result<Option<Bytes>, LakeErro
     }
 }
 
-/// Commits files in place of others; gives the version, or `None` if another writer replaced some of those first.
-async fn exchange(
+/// Commits files in place of others; gives the version, or `None` if another writer replaced some of those first, or
+/// `may` says no to the newest state. Unless it is a deletion, these are the same rows in other files.
+pub(super) async fn exchange(
     table: &Table,
     operation: &'static str,
     files: &[DataFile],
     adds: Vec<Add>,
+    may: impl Fn(&State) -> bool,
 ) -> Result<Option<i64>, LakeError> {
     let ours: Vec<String> = adds.iter().map(|add| add.path.clone()).collect();
     let now_ms = clock::now_micros() / 1000;
     let removes = files.iter().map(|f| Remove {
         path: f.path.clone(),
         deletion_timestamp: Some(now_ms),
-        data_change: false,
+        data_change: operation == "DELETE",
         extended_file_metadata: Some(true),
         partition_values: Some(f.partition_values.clone()),
         size: Some(f.bytes as i64),
     });
     let commit = Commit { operation, adds, removes: removes.collect(), positions: BTreeMap::new() };
     let are_there = |state: &State, commit: &mut Commit| {
-        if commit.removes.iter().all(|r| state.files.contains_key(&r.path)) { Ok(()) } else { Err(()) }
+        let all_there = commit.removes.iter().all(|r| state.files.contains_key(&r.path));
+        if all_there && may(state) { Ok(()) } else { Err(()) }
     };
     let version = table.commit(commit, are_there).await?.ok();
     if version.is_none() {
@@ -179,7 +158,7 @@ pub async fn supersede(
         let (bytes, stats) = in_order(&rest)?;
         adds.push(writer::store(table, bytes, file.partition_values.clone(), stats, false).await?);
     }
-    exchange(table, "WRITE", std::slice::from_ref(file), adds).await
+    exchange(table, "WRITE", std::slice::from_ref(file), adds, |_| true).await
 }
 
 /// Reads files of one partition and writes their rows in order.

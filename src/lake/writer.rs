@@ -288,9 +288,14 @@ fn write_synced(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     written
 }
 
+/// How files of tables other than `events` are written.
+pub fn plain_properties() -> WriterProperties {
+    base_properties().build()
+}
+
 /// Writes one file of a table that has no partitions.
 pub async fn write_plain(table: &Table, batch: RecordBatch) -> Result<Add, LakeError> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(base_properties().build()))?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(plain_properties()))?;
     writer.write(&batch)?;
     let bytes = writer.into_inner()?;
     store(table, bytes, BTreeMap::new(), json!({ "numRecords": batch.num_rows() }), true).await
