@@ -30,7 +30,7 @@ WITH open AS (
 SELECT run_id FROM detector_runs
 WHERE at < $before
     AND run_id NOT IN (SELECT run_id FROM named)
-    AND as_of < (SELECT MAX(as_of) FROM detector_runs)
+    AND run_id NOT IN (SELECT run_id FROM detector_runs ORDER BY as_of DESC, at DESC, run_id LIMIT 1)
     AND at < (SELECT MAX(at) FROM detector_runs)";
 
 /// Takes away the runs from before a moment, microseconds UTC, that nothing rests on, and gives their number.

@@ -9,22 +9,21 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::log::{Add, DataFile, Remove};
 use super::table::{Commit, State, Table};
-use super::{LakeError, writer};
+use super::{LakeError, merge, writer};
 use crate::clock;
-use crate::event::columns::FILE_SCHEMA;
 use crate::event::encoder::Rows;
 
 /// Files below this size are worth merging.
 const SMALL_BYTES: u64 = 32 << 20;
 /// A partition is compacted when it has at least this many small files.
 const SMALL_FILES_MIN: usize = 8;
-/// Most bytes (compressed) read for one new file: bounds the memory of a compaction.
-const INPUT_BYTES_MAX: u64 = 128 << 20;
+/// Most bytes (compressed) and files read for one new file: with a few decoded rows of each, the memory of a compaction.
+const INPUT_BYTES_MAX: u64 = 64 << 20;
+const INPUT_FILES_MAX: usize = 128;
 
 /// What one run of maintenance did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +33,13 @@ pub struct Compacted {
     pub rows: u64,
 }
 
-/// Merges the small files of every partition that has many; `min_files` replaces the usual threshold.
+/// Merges the small files of every partition that has many. `min_files` replaces the usual threshold, and then all small
+/// files of a partition are merged; without it, no file that is larger than all smaller ones together: so a row is written
+/// again once for every doubling of its file, and not with every run.
 pub async fn compact(table: &Table, min_files: Option<usize>) -> Result<Compacted, LakeError> {
     let state = table.refresh().await?;
     let mut done = Compacted::default();
-    for files in candidates(&state, min_files.unwrap_or(SMALL_FILES_MIN)) {
+    for files in candidates(&state, min_files.unwrap_or(SMALL_FILES_MIN), min_files.is_none()) {
         let rows: u64 = files.iter().map(|f| f.rows).sum();
         if replace(table, &files).await? {
             done.files_before += files.len();
@@ -56,25 +57,28 @@ pub async fn maintain(table: &Table) -> Result<Compacted, LakeError> {
     Ok(compacted)
 }
 
-/// Groups of small files of one partition, each small enough to be rewritten in memory.
-fn candidates(state: &State, min_files: usize) -> Vec<Vec<DataFile>> {
+/// Groups of small files of one partition, each small enough to be merged; `doubling`: see [`compact`].
+fn candidates(state: &State, min_files: usize, doubling: bool) -> Vec<Vec<DataFile>> {
     let mut partitions: BTreeMap<_, Vec<&DataFile>> = BTreeMap::new();
     for file in state.files.values().filter(|f| f.bytes < SMALL_BYTES) {
         partitions.entry(&file.partition_values).or_default().push(file);
     }
+    let least = min_files.max(2);
     let mut groups = Vec::new();
     for mut files in partitions.into_values() {
         files.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
         let mut group: Vec<DataFile> = Vec::new();
         for file in files {
-            if group.iter().map(|f| f.bytes).sum::<u64>() + file.bytes > INPUT_BYTES_MAX {
+            let sum: u64 = group.iter().map(|f| f.bytes).sum();
+            let is_full = sum + file.bytes > INPUT_BYTES_MAX || group.len() == INPUT_FILES_MAX;
+            if is_full || (doubling && group.len() >= least && file.bytes > sum) {
                 groups.push(std::mem::take(&mut group));
             }
             group.push(file.clone());
         }
         groups.push(group);
     }
-    groups.retain(|g| g.len() >= min_files.max(2));
+    groups.retain(|g| g.len() >= least);
     groups
 }
 
@@ -85,7 +89,7 @@ async fn replace(table: &Table, files: &[DataFile]) -> Result<bool, LakeError> {
         let Some(bytes) = bytes(table, file).await? else { return Ok(false) };
         inputs.push(bytes);
     }
-    let merged = tokio::task::spawn_blocking(move || merge(inputs)).await;
+    let merged = tokio::task::spawn_blocking(move || merge::sorted(inputs)).await;
     let (bytes, stats) = merged.map_err(|e| LakeError::Log(table.url().to_string(), e.to_string()))??;
     let add = writer::store(table, bytes, files[0].partition_values.clone(), stats, false).await?;
     Ok(exchange(table, "OPTIMIZE", files, vec![add], |_| true).await?.is_some())
@@ -138,7 +142,7 @@ pub(super) async fn exchange(
 /// The rows of a data file; `None` if another writer replaced it long ago.
 pub async fn read(table: &Table, file: &DataFile) -> Result<Option<Vec<RecordBatch>>, LakeError> {
     let Some(bytes) = bytes(table, file).await? else { return Ok(None) };
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, reader_options())?.build()?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, merge::reader_options())?.build()?;
     Ok(Some(reader.collect::<Result<Vec<_>, _>>()?))
 }
 
@@ -155,65 +159,10 @@ pub async fn supersede(
 ) -> Result<Option<i64>, LakeError> {
     let mut adds = writer::write(table, rows, keep).await?;
     if rest.iter().any(|batch| batch.num_rows() > 0) {
-        let (bytes, stats) = in_order(&rest)?;
+        let (bytes, stats) = merge::unsorted(&rest)?;
         adds.push(writer::store(table, bytes, file.partition_values.clone(), stats, false).await?);
     }
     exchange(table, "WRITE", std::slice::from_ref(file), adds, |_| true).await
-}
-
-/// Reads files of one partition and writes their rows in order.
-fn merge(inputs: Vec<Bytes>) -> Result<(Vec<u8>, serde_json::Value), LakeError> {
-    let mut batches: Vec<RecordBatch> = Vec::new();
-    for input in inputs {
-        for batch in ParquetRecordBatchReaderBuilder::try_new_with_options(input, reader_options())?.build()? {
-            batches.push(batch?);
-        }
-    }
-    in_order(&batches)
-}
-
-/// A data file of these rows, and its statistics.
-fn in_order(batches: &[RecordBatch]) -> Result<(Vec<u8>, serde_json::Value), LakeError> {
-    let mut keys = Vec::new();
-    for (index, batch) in batches.iter().enumerate() {
-        let (grants, times) = writer::order_columns(batch)?;
-        keys.extend(
-            grants
-                .iter()
-                .zip(times.iter())
-                .enumerate()
-                .map(|(row, (grant, time))| (grant.map(str::to_owned), time, index, row)),
-        );
-    }
-    keys.sort_unstable();
-    let rows: Vec<_> = keys.into_iter().map(|(_, _, batch, row)| (batch, row)).collect();
-    let sources: Vec<&RecordBatch> = batches.iter().collect();
-    let mut writer: Option<ArrowWriter<Vec<u8>>> = None;
-    let mut positions = Vec::new();
-    for piece in rows.chunks(65_536) {
-        let batch = arrow::compute::interleave_record_batch(&sources, piece)?;
-        match &mut writer {
-            Some(writer) => writer.write(&batch)?,
-            none => {
-                let properties = writer::properties(&batch, rows.len());
-                none.insert(ArrowWriter::try_new(Vec::new(), FILE_SCHEMA.clone(), Some(properties))?).write(&batch)?;
-            }
-        }
-        let names = ["event_time", "received_at", "partition", "offset"];
-        let columns: Result<Vec<_>, _> = names.iter().map(|n| batch.schema().index_of(n)).collect();
-        positions.push(batch.project(&columns?)?);
-    }
-    let Some(writer) = writer else {
-        return Err(LakeError::Log("compaction".into(), "files without rows".into()));
-    };
-    let schema = positions.first().map_or_else(|| FILE_SCHEMA.clone(), RecordBatch::schema);
-    let stats = writer::statistics(&arrow::compute::concat_batches(&schema, &positions)?);
-    Ok((writer.into_inner()?, stats))
-}
-
-/// Files are read with the schema they are written with, whatever their footer suggests.
-fn reader_options() -> ArrowReaderOptions {
-    ArrowReaderOptions::new().with_schema(FILE_SCHEMA.clone())
 }
 
 /// Writes a checkpoint of the newest version, so that opening the table reads no more than the commits after it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MessageBuilder};
+use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
@@ -21,6 +22,7 @@ pub struct Smtp {
     from: Mailbox,
     to: Vec<Mailbox>,
     format: Format,
+    mode: SmtpTls,
     /// Where, for people.
     place: String,
 }
@@ -46,7 +48,14 @@ impl Smtp {
         if to.is_empty() {
             return Err("`to` names nobody".to_owned());
         }
-        Ok(Self { transport: builder.build(), from, to, format: config.format(), place: format!("{host}:{port}") })
+        Ok(Self {
+            transport: builder.build(),
+            from,
+            to,
+            format: config.format(),
+            mode,
+            place: format!("{host}:{port}"),
+        })
     }
 
     fn mail(&self, message: &Message) -> Result<lettre::Message, String> {
@@ -78,6 +87,26 @@ impl Sink for Smtp {
     async fn send(&self, message: &Message) -> Result<(), Failure> {
         let mail = self.mail(message).map_err(Failure::new)?;
         let sent = self.transport.send(mail).await;
-        sent.map(drop).map_err(|error| Failure::new(format!("the mail server {}: {error}", self.place)))
+        sent.map(drop).map_err(|error| Failure::new(format!("the mail server {}: {}", self.place, self.told(&error))))
+    }
+}
+
+impl Smtp {
+    /// An error with what is to be done about it. Nothing was sent to a server that could not be trusted.
+    fn told(&self, error: &Error) -> String {
+        let cause = error.to_string();
+        let is = |word: &str| cause.to_lowercase().contains(word);
+        let advice = if self.mode == SmtpTls::Starttls && error.is_client() && is("starttls") {
+            "; it offers no STARTTLS, and nothing is said without: is the port right, or does it take tls = \"tls\"?"
+        } else if is("certificate") {
+            "; its certificate is not trusted, and nothing was said: name its authority by ca_file, and its own name by host"
+        } else if is("invalidcontenttype") || is("corrupt message") {
+            "; it does not begin with TLS: is the port right, or does it take tls = \"starttls\"?"
+        } else if error.status().is_some_and(|code| [530, 534, 535].contains(&u16::from(code))) {
+            "; are username and secret those of this server?"
+        } else {
+            ""
+        };
+        cause + advice
     }
 }
