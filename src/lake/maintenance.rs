@@ -34,8 +34,8 @@ pub struct Compacted {
 }
 
 /// Merges the small files of every partition that has many. `min_files` replaces the usual threshold, and then all small
-/// files of a partition are merged; without it, no file that is larger than all smaller ones together: so a row is written
-/// again once for every doubling of its file, and not with every run.
+/// files of a partition are merged; without it, only files of about the same size: so a row is written again whenever its
+/// file has grown by half, and not with every run.
 pub async fn compact(table: &Table, min_files: Option<usize>) -> Result<Compacted, LakeError> {
     let state = table.refresh().await?;
     let mut done = Compacted::default();
@@ -57,8 +57,8 @@ pub async fn maintain(table: &Table) -> Result<Compacted, LakeError> {
     Ok(compacted)
 }
 
-/// Groups of small files of one partition, each small enough to be merged; `doubling`: see [`compact`].
-fn candidates(state: &State, min_files: usize, doubling: bool) -> Vec<Vec<DataFile>> {
+/// Groups of small files of one partition, each small enough to be merged; `alike`: of about the same size.
+fn candidates(state: &State, min_files: usize, alike: bool) -> Vec<Vec<DataFile>> {
     let mut partitions: BTreeMap<_, Vec<&DataFile>> = BTreeMap::new();
     for file in state.files.values().filter(|f| f.bytes < SMALL_BYTES) {
         partitions.entry(&file.partition_values).or_default().push(file);
@@ -71,7 +71,7 @@ fn candidates(state: &State, min_files: usize, doubling: bool) -> Vec<Vec<DataFi
         for file in files {
             let sum: u64 = group.iter().map(|f| f.bytes).sum();
             let is_full = sum + file.bytes > INPUT_BYTES_MAX || group.len() == INPUT_FILES_MAX;
-            if is_full || (doubling && group.len() >= least && file.bytes > sum) {
+            if is_full || (alike && is_apart(sum, file.bytes)) {
                 groups.push(std::mem::take(&mut group));
             }
             group.push(file.clone());
@@ -80,6 +80,11 @@ fn candidates(state: &State, min_files: usize, doubling: bool) -> Vec<Vec<DataFi
     }
     groups.retain(|g| g.len() >= least);
     groups
+}
+
+/// Whether a file is so much larger than the smaller ones together that merging would mostly write it again.
+pub(super) fn is_apart(smaller: u64, bytes: u64) -> bool {
+    smaller > 0 && bytes > smaller.saturating_mul(2)
 }
 
 /// Rewrites files of one partition as one; `false` if another writer replaced some of them first.

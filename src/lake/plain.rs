@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 
 use super::LakeError;
 use super::log::{Add, DataFile};
-use super::maintenance::{Compacted, bytes, checkpoint, exchange};
+use super::maintenance::{Compacted, bytes, checkpoint, exchange, is_apart};
 use super::table::{State, Table};
 use super::writer;
 
@@ -111,21 +111,23 @@ pub async fn sweep(table: &Table) -> Result<usize, LakeError> {
     Ok(swept.files_deleted.len() + entries)
 }
 
-/// Files that are worth merging, smallest first: none if there are fewer than `files_min`, and no file that is larger than
-/// all before it together. So a row is written again once for every doubling of its file, and not with every merge.
+/// Files that are worth merging: the smallest of about the same size of which there are `files_min`, or none. So a row is
+/// written again whenever its file has grown by half, and not with every merge.
 fn worth_merging(mut files: Vec<DataFile>, files_min: usize) -> Vec<DataFile> {
     files.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
-    let (mut sum, mut count) = (0, 0);
-    for file in &files {
-        let is_due = count >= files_min.max(2);
-        if sum + file.bytes > INPUT_BYTES_MAX || (is_due && file.bytes > sum) {
-            break;
+    let (mut group, mut sum) = (Vec::new(), 0);
+    for file in files {
+        if is_apart(sum, file.bytes) || sum + file.bytes > INPUT_BYTES_MAX {
+            if group.len() >= files_min.max(2) {
+                break;
+            }
+            (group, sum) = (Vec::new(), 0);
         }
         sum += file.bytes;
-        count += 1;
+        group.push(file);
     }
-    files.truncate(if count >= files_min.max(2) { count } else { 0 });
-    files
+    group.retain(|_| sum <= INPUT_BYTES_MAX);
+    if group.len() >= files_min.max(2) { group } else { Vec::new() }
 }
 
 fn all_of(batch: &RecordBatch) -> BooleanArray {
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_written_again_once_for_every_doubling() {
+    fn a_row_is_written_again_when_its_file_has_grown_by_half() {
         let mut files: Vec<DataFile> = Vec::new();
         let (mut written, mut most) = (0, 0);
         let commits = 20_000;
@@ -199,8 +201,8 @@ mod tests {
             }
             most = most.max(files.len());
         }
-        // 20,000 files of 1000 bytes double ten times from 32 on.
-        assert!(written < 12 * 1000 * commits as u64, "{written} bytes were written for {}", 1000 * commits);
+        // From 32 to 20,000 files of 1000 bytes it is sixteen times half as much again.
+        assert!(written < 17 * 1000 * commits as u64, "{written} bytes were written for {}", 1000 * commits);
         assert!(most < 64, "{most} files");
         assert_eq!(files.iter().map(|f| f.bytes).sum::<u64>(), 1000 * commits as u64);
     }
@@ -210,8 +212,9 @@ mod tests {
         let of = |sizes: &[u64]| sizes.iter().enumerate().map(|(n, bytes)| file(n, *bytes)).collect::<Vec<_>>();
         assert!(worth_merging(of(&[1; 31]), FILES_MIN).is_empty());
         assert_eq!(worth_merging(of(&[1; 32]), FILES_MIN).len(), 32);
-        assert_eq!(worth_merging(of(&[5, 5, 11]), 2).len(), 2, "the third is larger than both");
-        assert_eq!(worth_merging(of(&[5, 5, 10]), 2).len(), 3);
+        assert_eq!(worth_merging(of(&[5, 6, 23]), 2).len(), 2, "the third is more than twice both");
+        assert_eq!(worth_merging(of(&[5, 6, 22]), 2).len(), 3);
+        assert_eq!(worth_merging(of(&[1, 9, 9, 9, 99]), 3).len(), 3, "the smallest are too few, the next are enough");
         assert!(worth_merging(of(&[INPUT_BYTES_MAX, INPUT_BYTES_MAX]), 2).is_empty());
         assert!(worth_merging(of(&[7]), 0).is_empty(), "one file alone is merged with nothing");
     }

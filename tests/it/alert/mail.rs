@@ -29,7 +29,8 @@ impl Servers {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/smtp_server.py");
         let mut command = Command::new(python);
         command.arg(script).arg(case.path("")).args([USER, PASSWORD]).stdin(Stdio::null());
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        // Handshakes that fail are what is tried here, and it tells each of them at length.
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut lines = lines.map_while(Result::ok).map(|line| serde_json::from_str::<Value>(&line).unwrap());
         let ready = lines.next().expect("the mail servers do not start");
