@@ -23,6 +23,7 @@ pub struct Smtp {
     to: Vec<Mailbox>,
     format: Format,
     mode: SmtpTls,
+    timeout: Duration,
     /// Where, for people.
     place: String,
 }
@@ -86,12 +87,22 @@ fn parameters(config: &SinkConfig, host: &str) -> Result<TlsParameters, String> 
 impl Sink for Smtp {
     async fn send(&self, message: &Message) -> Result<(), Failure> {
         let mail = self.mail(message).map_err(Failure::new)?;
-        let sent = self.transport.send(mail).await;
+        // lettre's own limit is for connecting: a server that says nothing would be waited for beyond it.
+        let sent = tokio::time::timeout(self.timeout, self.transport.send(mail)).await;
+        let sent = sent.map_err(|_| Failure::new(self.silent()))?;
         sent.map(drop).map_err(|error| Failure::new(format!("the mail server {}: {}", self.place, self.told(&error))))
     }
 }
 
 impl Smtp {
+    fn silent(&self) -> String {
+        let advice = match self.mode {
+            SmtpTls::Tls => "",
+            _ => "; one that waits for TLS from the first byte takes tls = \"tls\"",
+        };
+        format!("the mail server {}: no answer within {} s{advice}", self.place, self.timeout.as_secs())
+    }
+
     /// An error with what is to be done about it. Nothing was sent to a server that could not be trusted.
     fn told(&self, error: &Error) -> String {
         let cause = error.to_string();
