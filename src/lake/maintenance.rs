@@ -21,9 +21,13 @@ use crate::event::encoder::Rows;
 const SMALL_BYTES: u64 = 32 << 20;
 /// A partition is compacted when it has at least this many small files.
 const SMALL_FILES_MIN: usize = 8;
-/// Most bytes (compressed) and files read for one new file: with a few decoded rows of each, the memory of a compaction.
+/// Most bytes (compressed) read for one new file.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
-const INPUT_FILES_MAX: usize = 128;
+/// Most rows of all files that are decoded at once, a page of each: this bounds the memory of a compaction, for a row takes
+/// a kilobyte.
+const DECODED_ROWS_MAX: u64 = 65_536;
+/// How often what was merged is looked at again, to be merged further.
+const PASSES_MAX: usize = 8;
 
 /// What one run of maintenance did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +41,20 @@ pub struct Compacted {
 /// files of a partition are merged; without it, only files of about the same size: so a row is written again whenever its
 /// file has grown by half, and not with every run.
 pub async fn compact(table: &Table, min_files: Option<usize>) -> Result<Compacted, LakeError> {
-    let state = table.refresh().await?;
     let mut done = Compacted::default();
-    for files in candidates(&state, min_files.unwrap_or(SMALL_FILES_MIN), min_files.is_none()) {
-        let rows: u64 = files.iter().map(|f| f.rows).sum();
-        if replace(table, &files).await? {
-            done.files_before += files.len();
-            done.files_after += 1;
-            done.rows += rows;
+    for _ in 0..PASSES_MAX {
+        let state = table.refresh().await?;
+        let groups = candidates(&state, min_files.unwrap_or(SMALL_FILES_MIN), min_files.is_none());
+        if groups.is_empty() {
+            break;
+        }
+        for files in groups {
+            let rows: u64 = files.iter().map(|f| f.rows).sum();
+            if replace(table, &files).await? {
+                done.files_before += files.len();
+                done.files_after += 1;
+                done.rows += rows;
+            }
         }
     }
     Ok(done)
@@ -70,7 +80,8 @@ fn candidates(state: &State, min_files: usize, alike: bool) -> Vec<Vec<DataFile>
         let mut group: Vec<DataFile> = Vec::new();
         for file in files {
             let sum: u64 = group.iter().map(|f| f.bytes).sum();
-            let is_full = sum + file.bytes > INPUT_BYTES_MAX || group.len() == INPUT_FILES_MAX;
+            let decoded: u64 = group.iter().chain([file]).map(|f| f.rows.min(writer::PAGE_ROWS as u64)).sum();
+            let is_full = sum + file.bytes > INPUT_BYTES_MAX || decoded > DECODED_ROWS_MAX;
             if is_full || (alike && is_apart(sum, file.bytes)) {
                 groups.push(std::mem::take(&mut group));
             }

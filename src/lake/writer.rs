@@ -29,7 +29,7 @@ use crate::event::time;
 /// Most rows of one file of a commit: more are cut into pieces, which are written side by side.
 const PIECE_ROWS: usize = 32_768;
 /// Rows of one data page: what a look-up of one grant has to read.
-const PAGE_ROWS: usize = 8_192;
+pub const PAGE_ROWS: usize = 8_192;
 
 /// A row's place among the batches, with what it is ordered by.
 struct Key {

@@ -55,6 +55,7 @@ impl Smtp {
             to,
             format: config.format(),
             mode,
+            timeout,
             place: format!("{host}:{port}"),
         })
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::process::Stdio;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
+use tokentrail::alert::silence::{Silence, Silences};
 use tokentrail::alert::{Alerts, Config, retention};
 use tokentrail::clock::now_micros;
 use tokentrail::config::Maintain;
@@ -139,7 +141,7 @@ async fn only_alerts_at_their_end_are_forgotten() {
     assert_eq!(alerts.standing().dead.len(), 0, "who reads on knows it");
     assert!(alerts.standing().pending.values().any(|m| m.key == text(&dead[0], "/key")), "it waits still");
     bad.change(|_, _| Answer::Status(200));
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while !alerts.standing().pending.is_empty() || !alerts.standing().held.is_empty() {
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", alerts.standing());
         alerts.round(now_micros()).await.unwrap();
@@ -241,4 +243,35 @@ fn the_commands_tidy_every_table_and_refuse_to_forget_too_early() {
     }
     assert_eq!(case.rows(&["maintain", "forget"]), [json!({ "alerts": 0, "runs": 0 })]);
     assert_eq!(Maintain::default().keep_alerts_days, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_tidies_what_alerts_leave_behind() {
+    let case = Case::new(
+        "[lake]\nuri = \"lake\"\n[maintain]\nevery_seconds = 1\n[telemetry]\non = false\n[detect]\non = false\n[ingest]\non = false\n",
+    );
+    let lake = case.lake.open().await;
+    let silences = Silences::new(&lake, &Config::default());
+    let until = now_micros() + 3_600_000_000;
+    for n in 0..plain::FILES_MIN {
+        let silence = Silence::new("cy", &format!("reason {n}"), "*", BTreeMap::new(), until);
+        silences.add(&silence, now_micros()).await.unwrap();
+    }
+    let table = Table::open(lake.uri(), "alert_silences").await.unwrap().unwrap();
+    assert_eq!(table.refresh().await.unwrap().files.len(), plain::FILES_MIN);
+    let file = case.path("tokentrail.toml");
+    let mut service = crate::harness::program();
+    service.args(["serve", "--config", file.to_str().unwrap()]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut service = service.spawn().unwrap();
+    let began = Instant::now();
+    while table.refresh().await.unwrap().files.len() > 1 {
+        assert!(
+            began.elapsed() < Duration::from_secs(20) && service.try_wait().unwrap().is_none(),
+            "nothing is merged"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert_eq!(case.rows(&["alert", "silence", "list"]).len(), plain::FILES_MIN, "and none is lost");
 }
