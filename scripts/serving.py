@@ -1,5 +1,5 @@
 """A service, a real Kafka and a webhook for scripts/bench_serve.py and scripts/soak.py, and what they need to look at them."""
-import http.server, json, os, pathlib, re, signal, subprocess, sys, threading, time, urllib.request
+import http.server, json, os, pathlib, re, shutil, signal, subprocess, sys, threading, time, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOKENTRAIL = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "tokentrail"
@@ -59,7 +59,9 @@ class Kafka:
         return time.monotonic() - began
 
     def stop(self):
-        subprocess.run([ROOT / "scripts" / "kafka-stop", str(self.pid)], check=False)
+        # If all of us are told to end at once, the broker may be gone already, and its folder is left to us.
+        subprocess.run([ROOT / "scripts" / "kafka-stop", str(self.pid)], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def is_dead(pid):

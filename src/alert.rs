@@ -13,6 +13,7 @@ pub mod notice;
 pub mod outbox;
 mod plan;
 pub mod reach;
+pub mod retention;
 mod sample;
 mod secret;
 pub mod silence;

@@ -112,6 +112,10 @@ impl Config {
         mistakes.extend(
             self.alert.problems().into_iter().map(|message| Mistake { line: alert_line(text, &message), message }),
         );
+        let forgotten = self.maintain.contradictions(&self.alert).into_iter();
+        mistakes.extend(
+            forgotten.map(|(key, message)| Mistake { line: mend::line_of_key(text, "maintain", key), message }),
+        );
         for (section, key, value, least) in self.least() {
             if value < least {
                 let line = mend::line_of_key(text, section, key);

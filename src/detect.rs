@@ -20,6 +20,7 @@ pub mod log;
 pub mod news;
 pub mod policy_views;
 pub mod reads;
+pub mod retention;
 pub mod runs;
 pub mod settled;
 pub mod shelf;

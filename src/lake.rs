@@ -7,6 +7,8 @@ pub mod keys;
 pub mod log;
 pub mod lookup;
 pub mod maintenance;
+mod merge;
+pub mod plain;
 pub mod scan;
 pub mod table;
 pub mod writer;

@@ -13,7 +13,7 @@ mod reading;
 mod reload;
 mod schedule;
 mod scheduler;
-mod tidying;
+pub mod tidying;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -8,6 +8,8 @@ mod rows;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+
 use crate::lake::scan::Files;
 use crate::lake::table::{Commit, Table};
 use crate::lake::{Lake, LakeError, maintenance, writer};
@@ -25,6 +27,8 @@ const CHECKPOINT_COMMITS: i64 = 100;
 const WHOLE: &str = "SELECT f.* FROM fresh f LEFT ANTI JOIN (SELECT key FROM fresh WHERE step = 'sent') s ON f.key = s.key \
                      LEFT ANTI JOIN (SELECT item FROM fresh WHERE step = 'carried') c ON CASE WHEN f.step = 'held' THEN f.item END = c.item \
                      WHERE f.step NOT IN ('silenced', 'unrouted') ORDER BY f.sequence, f.place";
+/// What came since: files may hold older rows too, where some were merged meanwhile.
+const SINCE: &str = "SELECT * FROM fresh WHERE sequence > $known ORDER BY sequence, place";
 /// When something of each group was last queued, as far back as the longest window reaches.
 const RECENT: &str = "SELECT sink, detector, subject, MAX(at) AS at FROM fresh WHERE step = 'queued' \
                       AND at > (SELECT MAX(at) FROM fresh) - INTERVAL '1 day' GROUP BY sink, detector, subject";
@@ -224,20 +228,23 @@ impl Outbox {
             return Ok(());
         }
         let known = self.version;
-        let added = if known < 0 { None } else { self.table.added_between(known, state.version).await? };
-        let is_whole = added.is_none();
-        let files = added.unwrap_or_else(|| state.files.values().cloned().collect());
+        let brought = if known < 0 { None } else { self.table.brought_since(known, &state).await? };
+        let is_whole = brought.is_none();
+        let files = brought.unwrap_or_else(|| state.files.values().cloned().collect());
         query::know_store(&self.context, &self.table);
         let files = Files::new(&self.table, rows::SCHEMA.clone(), &[], files)?;
         views::replace(&self.context, "fresh", Arc::new(files))?;
-        let sql = if is_whole { WHOLE } else { "SELECT * FROM fresh ORDER BY sequence, place" };
-        let answer = query::collect(self.context.sql(sql).await?).await?;
+        let frame = if is_whole {
+            self.context.sql(WHOLE).await?
+        } else {
+            let known = query::ScalarValue::Int64(Some(known));
+            self.context.sql(SINCE).await?.with_param_values(vec![("known", known)])?
+        };
+        let answer = query::collect(frame).await?;
         let mut standing = if is_whole { Standing::default() } else { std::mem::take(&mut self.standing) };
         for batch in &answer.batches {
             for (place, entry) in rows::read(batch)? {
-                if is_whole || place.0 > known {
-                    standing.apply(place, &entry);
-                }
+                standing.apply(place, &entry);
             }
         }
         self.standing = standing;
@@ -318,6 +325,11 @@ enum Refused {
     Cursor,
     /// Somebody else wrote first; the rows need another number.
     Version,
+}
+
+/// The table with its columns.
+pub fn table() -> (&'static str, SchemaRef) {
+    (rows::spec().name, rows::SCHEMA.clone())
 }
 
 /// Makes `alert_steps` (every row) and `alerts` (each message's newest step) known to a session; empty if there is no outbox.

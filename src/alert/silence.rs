@@ -60,6 +60,11 @@ fn spec() -> TableSpec {
     TableSpec { name: "alert_silences", schema: SCHEMA.clone(), partition_columns: Vec::new(), statistics: &["at"] }
 }
 
+/// The table with its columns.
+pub fn table() -> (&'static str, SchemaRef) {
+    ("alert_silences", SCHEMA.clone())
+}
+
 impl Silence {
     /// A silence with an id made of what it says.
     pub fn new(owner: &str, reason: &str, detector: &str, matching: BTreeMap<String, String>, until: i64) -> Self {

@@ -93,6 +93,7 @@ const EXAMPLES: &[Examples] = &[
         "maintain",
         &[
             ("tokentrail maintain compact", "merge small files"),
+            ("tokentrail maintain forget --alerts-days 180", "take away alerts that were settled half a year ago"),
             ("tokentrail maintain rebuild", "make the folds again, and compare"),
             ("tokentrail maintain replay-rejected --reason event_time", "decode again what was rejected for its time"),
         ],

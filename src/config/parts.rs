@@ -145,17 +145,21 @@ impl Default for Detect {
     }
 }
 
-/// `[maintain]`: merging small files and writing checkpoints.
+/// `[maintain]`: merging small files, writing checkpoints, forgetting what was settled long ago.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Maintain {
     pub on: bool,
     pub every_seconds: u64,
+    /// Rows of `alerts` are kept so long after the message was taken or given up.
+    pub keep_alerts_days: u32,
+    /// Rows of `detector_runs` are kept so long, and longer while a finding they led to is open.
+    pub keep_runs_days: u32,
 }
 
 impl Default for Maintain {
     fn default() -> Self {
-        Self { on: true, every_seconds: 60 }
+        Self { on: true, every_seconds: 60, keep_alerts_days: 400, keep_runs_days: 400 }
     }
 }
 
@@ -185,6 +189,26 @@ pub struct Service {
 impl Default for Service {
     fn default() -> Self {
         Self { drain_seconds: 25 }
+    }
+}
+
+impl Maintain {
+    /// What would be forgotten too early: the key, and why.
+    pub fn contradictions(&self, alert: &crate::alert::Config) -> Vec<(&'static str, String)> {
+        let (alerts, runs) = (crate::alert::retention::days_min(alert), crate::detect::retention::DAYS_MIN);
+        let mut wrong = Vec::new();
+        if self.keep_alerts_days < alerts {
+            let message = format!(
+                "keep_alerts_days in [maintain] must be at least {alerts}: messages are tried for {} hours (age_max_hours in [alert])",
+                alert.age_max_hours
+            );
+            wrong.push(("keep_alerts_days", message));
+        }
+        if i64::from(self.keep_runs_days) < runs {
+            let message = format!("keep_runs_days in [maintain] must be at least {runs}: detectors look back so far");
+            wrong.push(("keep_runs_days", message));
+        }
+        wrong
     }
 }
 

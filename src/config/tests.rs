@@ -78,3 +78,18 @@ fn nothing_said_is_a_configuration() {
     // What the example says is what holds without it.
     assert_eq!(shown(&Config::parse("example.toml", EXAMPLE).unwrap()), default);
 }
+
+#[test]
+fn what_may_still_be_needed_is_not_forgotten() {
+    let text = "[maintain]\nkeep_alerts_days = 10\nkeep_runs_days = 30\n[alert]\nage_max_hours = 240\n";
+    let told = Config::parse("t.toml", text).unwrap_err().to_string();
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        told,
+        [
+            "t.toml:2: keep_alerts_days in [maintain] must be at least 12: messages are tried for 240 hours (age_max_hours in [alert])",
+            "t.toml:3: keep_runs_days in [maintain] must be at least 31: detectors look back so far",
+        ]
+    );
+    assert!(Config::parse("t.toml", "[maintain]\nkeep_alerts_days = 5\nkeep_runs_days = 31\n").is_ok());
+}

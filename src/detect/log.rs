@@ -18,7 +18,7 @@ use super::runs::{self, Run};
 use crate::finding::{Evidence, Finding, Severity, State, Verdict};
 use crate::lake::scan::Files;
 use crate::lake::table::{Commit, Table, TableSpec};
-use crate::lake::{Lake, LakeError, maintenance, writer};
+use crate::lake::{Lake, LakeError, writer};
 use crate::query::{self, QueryError, Rows, views};
 
 pub(super) fn text(name: &str) -> Field {
@@ -241,17 +241,12 @@ pub async fn present(lake: &Lake) -> Result<Vec<Finding>, QueryError> {
     Ok(findings)
 }
 
-/// Merges the many small files of the log and of the record of runs: each run adds one to both.
-pub async fn tidy(lake: &Lake) -> Result<(), LakeError> {
-    for (name, schema) in [("findings", &*FINDINGS), ("detector_runs", &*runs::SCHEMA)] {
-        if let Some(table) = Table::open(lake.uri(), name).await? {
-            maintenance::compact_plain(&table, schema).await?;
-        }
-    }
-    Ok(())
+/// The log and the record of runs, each with its columns: each run adds a file to both.
+pub fn tables() -> [(&'static str, SchemaRef); 2] {
+    [("findings", FINDINGS.clone()), ("detector_runs", runs::SCHEMA.clone())]
 }
 
-async fn register_table(
+pub(super) async fn register_table(
     context: &SessionContext,
     table: &Table,
     name: &str,

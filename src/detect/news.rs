@@ -54,7 +54,7 @@ impl News {
         if state.version <= after {
             return Ok((Vec::new(), after));
         }
-        let files = match table.added_between(after, state.version).await? {
+        let files = match table.brought_since(after, &state).await? {
             Some(files) => files,
             None => state.files.values().cloned().collect(),
         };

@@ -7,25 +7,27 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::log::{Add, DataFile, Remove};
 use super::table::{Commit, State, Table};
-use super::{LakeError, writer};
+use super::{LakeError, merge, writer};
 use crate::clock;
-use crate::event::columns::FILE_SCHEMA;
 use crate::event::encoder::Rows;
 
 /// Files below this size are worth merging.
 const SMALL_BYTES: u64 = 32 << 20;
 /// A partition is compacted when it has at least this many small files.
 const SMALL_FILES_MIN: usize = 8;
-/// Most bytes (compressed) read for one new file: bounds the memory of a compaction.
-const INPUT_BYTES_MAX: u64 = 128 << 20;
+/// Most bytes (compressed) read for one new file.
+const INPUT_BYTES_MAX: u64 = 64 << 20;
+/// Most rows of all files that are decoded at once, a page of each: this bounds the memory of a compaction, for a row takes
+/// a kilobyte.
+const DECODED_ROWS_MAX: u64 = 65_536;
+/// How often what was merged is looked at again, to be merged further.
+const PASSES_MAX: usize = 8;
 
 /// What one run of maintenance did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -35,16 +37,24 @@ pub struct Compacted {
     pub rows: u64,
 }
 
-/// Merges the small files of every partition that has many; `min_files` replaces the usual threshold.
+/// Merges the small files of every partition that has many. `min_files` replaces the usual threshold, and then all small
+/// files of a partition are merged; without it, only files of about the same size: so a row is written again whenever its
+/// file has grown by half, and not with every run.
 pub async fn compact(table: &Table, min_files: Option<usize>) -> Result<Compacted, LakeError> {
-    let state = table.refresh().await?;
     let mut done = Compacted::default();
-    for files in candidates(&state, min_files.unwrap_or(SMALL_FILES_MIN)) {
-        let rows: u64 = files.iter().map(|f| f.rows).sum();
-        if replace(table, &files).await? {
-            done.files_before += files.len();
-            done.files_after += 1;
-            done.rows += rows;
+    for _ in 0..PASSES_MAX {
+        let state = table.refresh().await?;
+        let groups = candidates(&state, min_files.unwrap_or(SMALL_FILES_MIN), min_files.is_none());
+        if groups.is_empty() {
+            break;
+        }
+        for files in groups {
+            let rows: u64 = files.iter().map(|f| f.rows).sum();
+            if replace(table, &files).await? {
+                done.files_before += files.len();
+                done.files_after += 1;
+                done.rows += rows;
+            }
         }
     }
     Ok(done)
@@ -57,49 +67,35 @@ pub async fn maintain(table: &Table) -> Result<Compacted, LakeError> {
     Ok(compacted)
 }
 
-/// Small files of a table other than `events` are merged from this many on.
-const PLAIN_FILES_MIN: usize = 32;
-
-/// Merges the small files of a table other than `events`, whose rows need no order, and writes a checkpoint.
-pub async fn compact_plain(table: &Table, schema: &SchemaRef) -> Result<(), LakeError> {
-    let state = table.refresh().await?;
-    for files in candidates(&state, PLAIN_FILES_MIN) {
-        let mut batches = Vec::new();
-        for file in &files {
-            let Some(bytes) = bytes(table, file).await? else { return Ok(()) };
-            let options = ArrowReaderOptions::new().with_schema(schema.clone());
-            for batch in ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?.build()? {
-                batches.push(batch?);
-            }
-        }
-        let mut add = writer::write_plain(table, arrow::compute::concat_batches(schema, &batches)?).await?;
-        add.data_change = false;
-        exchange(table, "OPTIMIZE", &files, vec![add]).await?;
-        checkpoint(table).await?;
-    }
-    Ok(())
-}
-
-/// Groups of small files of one partition, each small enough to be rewritten in memory.
-fn candidates(state: &State, min_files: usize) -> Vec<Vec<DataFile>> {
+/// Groups of small files of one partition, each small enough to be merged; `alike`: of about the same size.
+fn candidates(state: &State, min_files: usize, alike: bool) -> Vec<Vec<DataFile>> {
     let mut partitions: BTreeMap<_, Vec<&DataFile>> = BTreeMap::new();
     for file in state.files.values().filter(|f| f.bytes < SMALL_BYTES) {
         partitions.entry(&file.partition_values).or_default().push(file);
     }
+    let least = min_files.max(2);
     let mut groups = Vec::new();
     for mut files in partitions.into_values() {
         files.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
         let mut group: Vec<DataFile> = Vec::new();
         for file in files {
-            if group.iter().map(|f| f.bytes).sum::<u64>() + file.bytes > INPUT_BYTES_MAX {
+            let sum: u64 = group.iter().map(|f| f.bytes).sum();
+            let decoded: u64 = group.iter().chain([file]).map(|f| f.rows.min(writer::PAGE_ROWS as u64)).sum();
+            let is_full = sum + file.bytes > INPUT_BYTES_MAX || decoded > DECODED_ROWS_MAX;
+            if is_full || (alike && is_apart(sum, file.bytes)) {
                 groups.push(std::mem::take(&mut group));
             }
             group.push(file.clone());
         }
         groups.push(group);
     }
-    groups.retain(|g| g.len() >= min_files.max(2));
+    groups.retain(|g| g.len() >= least);
     groups
+}
+
+/// Whether a file is so much larger than the smaller ones together that merging would mostly write it again.
+pub(super) fn is_apart(smaller: u64, bytes: u64) -> bool {
+    smaller > 0 && bytes > smaller.saturating_mul(2)
 }
 
 /// Rewrites files of one partition as one; `false` if another writer replaced some of them first.
@@ -109,14 +105,14 @@ async fn replace(table: &Table, files: &[DataFile]) -> Result<bool, LakeError> {
         let Some(bytes) = bytes(table, file).await? else { return Ok(false) };
         inputs.push(bytes);
     }
-    let merged = tokio::task::spawn_blocking(move || merge(inputs)).await;
+    let merged = tokio::task::spawn_blocking(move || merge::sorted(inputs)).await;
     let (bytes, stats) = merged.map_err(|e| LakeError::Log(table.url().to_string(), e.to_string()))??;
     let add = writer::store(table, bytes, files[0].partition_values.clone(), stats, false).await?;
-    Ok(exchange(table, "OPTIMIZE", files, vec![add]).await?.is_some())
+    Ok(exchange(table, "OPTIMIZE", files, vec![add], |_| true).await?.is_some())
 }
 
 /// A data file's bytes; `None` if another writer replaced it long ago.
-async fn bytes(table: &Table, file: &DataFile) -> Result<Option<Bytes>, LakeError> {
+pub(super) async fn bytes(table: &Table, file: &DataFile) -> Result<Option<Bytes>, LakeError> {
     let failed = |cause| LakeError::Storage { doing: format!("reading {}", file.path), cause };
     match table.store().get(&file.path.as_str().into()).await {
         Ok(got) => Ok(Some(got.bytes().await.map_err(failed)?)),
@@ -125,26 +121,29 @@ async fn bytes(table: &Table, file: &DataFile) -> Result<Option<Bytes>, LakeErro
     }
 }
 
-/// Commits files in place of others; gives the version, or `None` if another writer replaced some of those first.
-async fn exchange(
+/// Commits files in place of others; gives the version, or `None` if another writer replaced some of those first, or
+/// `may` says no to the newest state. Unless it is a deletion, these are the same rows in other files.
+pub(super) async fn exchange(
     table: &Table,
     operation: &'static str,
     files: &[DataFile],
     adds: Vec<Add>,
+    may: impl Fn(&State) -> bool,
 ) -> Result<Option<i64>, LakeError> {
     let ours: Vec<String> = adds.iter().map(|add| add.path.clone()).collect();
     let now_ms = clock::now_micros() / 1000;
     let removes = files.iter().map(|f| Remove {
         path: f.path.clone(),
         deletion_timestamp: Some(now_ms),
-        data_change: false,
+        data_change: operation == "DELETE",
         extended_file_metadata: Some(true),
         partition_values: Some(f.partition_values.clone()),
         size: Some(f.bytes as i64),
     });
     let commit = Commit { operation, adds, removes: removes.collect(), positions: BTreeMap::new() };
     let are_there = |state: &State, commit: &mut Commit| {
-        if commit.removes.iter().all(|r| state.files.contains_key(&r.path)) { Ok(()) } else { Err(()) }
+        let all_there = commit.removes.iter().all(|r| state.files.contains_key(&r.path));
+        if all_there && may(state) { Ok(()) } else { Err(()) }
     };
     let version = table.commit(commit, are_there).await?.ok();
     if version.is_none() {
@@ -159,7 +158,7 @@ async fn exchange(
 /// The rows of a data file; `None` if another writer replaced it long ago.
 pub async fn read(table: &Table, file: &DataFile) -> Result<Option<Vec<RecordBatch>>, LakeError> {
     let Some(bytes) = bytes(table, file).await? else { return Ok(None) };
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, reader_options())?.build()?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, merge::reader_options())?.build()?;
     Ok(Some(reader.collect::<Result<Vec<_>, _>>()?))
 }
 
@@ -176,65 +175,10 @@ pub async fn supersede(
 ) -> Result<Option<i64>, LakeError> {
     let mut adds = writer::write(table, rows, keep).await?;
     if rest.iter().any(|batch| batch.num_rows() > 0) {
-        let (bytes, stats) = in_order(&rest)?;
+        let (bytes, stats) = merge::unsorted(&rest)?;
         adds.push(writer::store(table, bytes, file.partition_values.clone(), stats, false).await?);
     }
-    exchange(table, "WRITE", std::slice::from_ref(file), adds).await
-}
-
-/// Reads files of one partition and writes their rows in order.
-fn merge(inputs: Vec<Bytes>) -> Result<(Vec<u8>, serde_json::Value), LakeError> {
-    let mut batches: Vec<RecordBatch> = Vec::new();
-    for input in inputs {
-        for batch in ParquetRecordBatchReaderBuilder::try_new_with_options(input, reader_options())?.build()? {
-            batches.push(batch?);
-        }
-    }
-    in_order(&batches)
-}
-
-/// A data file of these rows, and its statistics.
-fn in_order(batches: &[RecordBatch]) -> Result<(Vec<u8>, serde_json::Value), LakeError> {
-    let mut keys = Vec::new();
-    for (index, batch) in batches.iter().enumerate() {
-        let (grants, times) = writer::order_columns(batch)?;
-        keys.extend(
-            grants
-                .iter()
-                .zip(times.iter())
-                .enumerate()
-                .map(|(row, (grant, time))| (grant.map(str::to_owned), time, index, row)),
-        );
-    }
-    keys.sort_unstable();
-    let rows: Vec<_> = keys.into_iter().map(|(_, _, batch, row)| (batch, row)).collect();
-    let sources: Vec<&RecordBatch> = batches.iter().collect();
-    let mut writer: Option<ArrowWriter<Vec<u8>>> = None;
-    let mut positions = Vec::new();
-    for piece in rows.chunks(65_536) {
-        let batch = arrow::compute::interleave_record_batch(&sources, piece)?;
-        match &mut writer {
-            Some(writer) => writer.write(&batch)?,
-            none => {
-                let properties = writer::properties(&batch, rows.len());
-                none.insert(ArrowWriter::try_new(Vec::new(), FILE_SCHEMA.clone(), Some(properties))?).write(&batch)?;
-            }
-        }
-        let names = ["event_time", "received_at", "partition", "offset"];
-        let columns: Result<Vec<_>, _> = names.iter().map(|n| batch.schema().index_of(n)).collect();
-        positions.push(batch.project(&columns?)?);
-    }
-    let Some(writer) = writer else {
-        return Err(LakeError::Log("compaction".into(), "files without rows".into()));
-    };
-    let schema = positions.first().map_or_else(|| FILE_SCHEMA.clone(), RecordBatch::schema);
-    let stats = writer::statistics(&arrow::compute::concat_batches(&schema, &positions)?);
-    Ok((writer.into_inner()?, stats))
-}
-
-/// Files are read with the schema they are written with, whatever their footer suggests.
-fn reader_options() -> ArrowReaderOptions {
-    ArrowReaderOptions::new().with_schema(FILE_SCHEMA.clone())
+    exchange(table, "WRITE", std::slice::from_ref(file), adds, |_| true).await
 }
 
 /// Writes a checkpoint of the newest version, so that opening the table reads no more than the commits after it.

@@ -163,10 +163,8 @@ impl Table {
     ) -> Result<Option<Vec<super::log::DataFile>>, LakeError> {
         let mut files = Vec::new();
         for version in version + 1..=until {
-            let Some(lines) = self.commit_entry(version).await? else { return Ok(None) };
-            for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-                let line: Line =
-                    serde_json::from_slice(line).map_err(|e| LakeError::Log(self.url.to_string(), e.to_string()))?;
+            let Some(lines) = self.lines_of(version).await? else { return Ok(None) };
+            for line in lines {
                 if line.remove.is_some_and(|r| r.data_change) {
                     return Ok(None);
                 }
@@ -174,6 +172,35 @@ impl Table {
             }
         }
         Ok(Some(files))
+    }
+
+    /// Files of `state` that hold every row which commits after `version` brought in, and perhaps older ones: for readers
+    /// whose rows say which commit they came with. `None` if the log does not reach back to it, or if rows were taken away.
+    ///
+    /// What was merged meanwhile is read where it is now: the file it came in may be gone.
+    pub async fn brought_since(
+        &self,
+        version: i64,
+        state: &State,
+    ) -> Result<Option<Vec<super::log::DataFile>>, LakeError> {
+        let mut brought = std::collections::BTreeSet::new();
+        for version in version + 1..=state.version {
+            let Some(lines) = self.lines_of(version).await? else { return Ok(None) };
+            for line in lines {
+                if line.remove.is_some_and(|r| r.data_change) {
+                    return Ok(None);
+                }
+                brought.extend(line.add.map(|add| add.path));
+            }
+        }
+        Ok(Some(brought.iter().filter_map(|path| state.files.get(path).cloned()).collect()))
+    }
+
+    /// What one commit did; `None` if the log does not have it.
+    async fn lines_of(&self, version: i64) -> Result<Option<Vec<Line>>, LakeError> {
+        let Some(bytes) = self.commit_entry(version).await? else { return Ok(None) };
+        let lines = bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(serde_json::from_slice);
+        lines.collect::<Result<_, _>>().map(Some).map_err(|e| LakeError::Log(self.url.to_string(), e.to_string()))
     }
 
     /// Makes a commit on exactly the state that `prepare` accepts, trying again whenever another commit came first.

@@ -29,7 +29,7 @@ use crate::event::time;
 /// Most rows of one file of a commit: more are cut into pieces, which are written side by side.
 const PIECE_ROWS: usize = 32_768;
 /// Rows of one data page: what a look-up of one grant has to read.
-const PAGE_ROWS: usize = 8_192;
+pub const PAGE_ROWS: usize = 8_192;
 
 /// A row's place among the batches, with what it is ordered by.
 struct Key {
@@ -288,9 +288,14 @@ fn write_synced(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     written
 }
 
+/// How files of tables other than `events` are written.
+pub fn plain_properties() -> WriterProperties {
+    base_properties().build()
+}
+
 /// Writes one file of a table that has no partitions.
 pub async fn write_plain(table: &Table, batch: RecordBatch) -> Result<Add, LakeError> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(base_properties().build()))?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(plain_properties()))?;
     writer.write(&batch)?;
     let bytes = writer.into_inner()?;
     store(table, bytes, BTreeMap::new(), json!({ "numRecords": batch.num_rows() }), true).await

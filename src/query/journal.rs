@@ -11,7 +11,7 @@ use datafusion::prelude::SessionContext;
 use super::{QueryError, know_store, views};
 use crate::lake::scan::Files;
 use crate::lake::table::{Table, TableSpec};
-use crate::lake::{Lake, LakeError, maintenance};
+use crate::lake::{Lake, LakeError, plain};
 
 /// The table's name.
 pub const NAME: &str = "query_log";
@@ -74,9 +74,14 @@ pub async fn record(lake: &Lake, entry: &Entry) -> Result<(), LakeError> {
     ];
     let version = table.append(RecordBatch::try_new(SCHEMA.clone(), columns)?).await?;
     if version % TIDY_EVERY == 0 {
-        maintenance::compact_plain(&table, &SCHEMA).await?;
+        plain::compact(&table, &SCHEMA, plain::FILES_MIN).await?;
     }
     Ok(())
+}
+
+/// The table with its columns.
+pub fn table() -> (&'static str, SchemaRef) {
+    (NAME, SCHEMA.clone())
 }
 
 /// Makes `query_log` known to a session, if the lake has one.

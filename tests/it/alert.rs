@@ -2,8 +2,10 @@
 
 mod bad_sinks;
 mod findings;
+mod mail;
 mod receiver;
 mod sinks;
+mod tidying;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

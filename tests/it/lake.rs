@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokentrail::ingest::Options;
 use tokentrail::lake::{Advance, Appended, Lake, LakeError, Reached, maintenance};
 
-use crate::harness::{TempLake, assert_tiled, ingest_memory, record, rows};
+use crate::harness::{TempLake, assert_tiled, ingest_memory, program, record, rows, tokentrail};
 
 fn records(range: std::ops::Range<u64>) -> Vec<Option<Vec<u8>>> {
     range.map(|n| Some(record(n))).collect()
@@ -164,4 +164,35 @@ async fn a_lake_of_a_newer_version_is_left_alone() {
         let error = Lake::open_or_create(&temp.uri()).await.err().unwrap().to_string();
         assert!(error.contains("newer version") && error.contains("upgrade"), "{error}");
     }
+}
+
+/// Most memory that the program held for itself while it merged all files of a lake with so many records, MiB.
+fn merged_within(records: u64) -> u64 {
+    let temp = TempLake::new();
+    let path = temp.path("events.ndjson");
+    // All of one day, so that they come into one file.
+    let line = |n: u64| String::from_utf8(record(n)).unwrap().replace(&format!("10-{:02}T", 1 + n % 28), "10-01T");
+    std::fs::write(&path, (0..records).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let uri = temp.uri();
+    let arguments = ["-q", "--lake", &uri, "ingest", "--commit-rows", "4000", "--from", path.to_str().unwrap()];
+    assert!(tokentrail(&arguments).status.success());
+    let mut merging = program();
+    let merging = merging.args(["--lake", &uri, "maintain", "compact"]).stdout(std::process::Stdio::null());
+    let mut merging = merging.spawn().unwrap();
+    let (mut most, status) = (0, format!("/proc/{}/status", merging.id()));
+    while merging.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let held =
+            text.lines().find_map(|l| l.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        most = most.max(held.unwrap_or(0) >> 10);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(merging.wait().unwrap().success() && most > 0);
+    most
+}
+
+#[test]
+fn merging_takes_no_more_memory_when_there_are_more_rows() {
+    let (few, many) = (merged_within(60_000), merged_within(240_000));
+    assert!(many * 4 < few * 7, "{few} MiB for 60,000 rows, {many} MiB for 240,000");
 }

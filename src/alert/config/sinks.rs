@@ -162,6 +162,11 @@ impl SinkConfig {
                 "tls = \"none\" is for a mail server on this machine only: use \"starttls\" or \"tls\"".to_owned(),
             );
         }
+        if self.tls == Some(SmtpTls::None) && self.username.is_some() {
+            found.push(
+                "a password is not sent in the clear: use tls = \"starttls\" or \"tls\" with `username`".to_owned(),
+            );
+        }
         if self.kind == SinkKind::Smtp
             && self.username.is_some() != (self.secret_file.is_some() || self.secret_env.is_some())
         {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MessageBuilder};
+use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
@@ -21,6 +22,8 @@ pub struct Smtp {
     from: Mailbox,
     to: Vec<Mailbox>,
     format: Format,
+    mode: SmtpTls,
+    timeout: Duration,
     /// Where, for people.
     place: String,
 }
@@ -46,7 +49,15 @@ impl Smtp {
         if to.is_empty() {
             return Err("`to` names nobody".to_owned());
         }
-        Ok(Self { transport: builder.build(), from, to, format: config.format(), place: format!("{host}:{port}") })
+        Ok(Self {
+            transport: builder.build(),
+            from,
+            to,
+            format: config.format(),
+            mode,
+            timeout,
+            place: format!("{host}:{port}"),
+        })
     }
 
     fn mail(&self, message: &Message) -> Result<lettre::Message, String> {
@@ -77,7 +88,37 @@ fn parameters(config: &SinkConfig, host: &str) -> Result<TlsParameters, String> 
 impl Sink for Smtp {
     async fn send(&self, message: &Message) -> Result<(), Failure> {
         let mail = self.mail(message).map_err(Failure::new)?;
-        let sent = self.transport.send(mail).await;
-        sent.map(drop).map_err(|error| Failure::new(format!("the mail server {}: {error}", self.place)))
+        // lettre's own limit is for connecting: a server that says nothing would be waited for beyond it.
+        let sent = tokio::time::timeout(self.timeout, self.transport.send(mail)).await;
+        let sent = sent.map_err(|_| Failure::new(self.silent()))?;
+        sent.map(drop).map_err(|error| Failure::new(format!("the mail server {}: {}", self.place, self.told(&error))))
+    }
+}
+
+impl Smtp {
+    fn silent(&self) -> String {
+        let advice = match self.mode {
+            SmtpTls::Tls => "",
+            _ => "; one that waits for TLS from the first byte takes tls = \"tls\"",
+        };
+        format!("the mail server {}: no answer within {} s{advice}", self.place, self.timeout.as_secs())
+    }
+
+    /// An error with what is to be done about it. Nothing was sent to a server that could not be trusted.
+    fn told(&self, error: &Error) -> String {
+        let cause = error.to_string();
+        let is = |word: &str| cause.to_lowercase().contains(word);
+        let advice = if self.mode == SmtpTls::Starttls && error.is_client() && is("starttls") {
+            "; it offers no STARTTLS, and nothing is said without: is the port right, or does it take tls = \"tls\"?"
+        } else if is("certificate") {
+            "; its certificate is not trusted, and nothing was said: name its authority by ca_file, and its own name by host"
+        } else if is("invalidcontenttype") || is("corrupt message") {
+            "; it does not begin with TLS: is the port right, or does it take tls = \"starttls\"?"
+        } else if error.status().is_some_and(|code| [530, 534, 535].contains(&u16::from(code))) {
+            "; are username and secret those of this server?"
+        } else {
+            ""
+        };
+        cause + advice
     }
 }
