@@ -11,7 +11,8 @@ use crate::config::{Config, Part, Settings, check};
 /// Which configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ConfigArgs {
-    /// The configuration of the service (TOML); `tokentrail config example` prints one
+    /// The configuration of the service (TOML); `tokentrail config example` prints one. --lake, --policy, --identities and
+    /// --queries, or their variables, count more than what it says
     #[arg(long, value_name = "FILE", env = "TOKENTRAIL_CONFIG", default_value = "tokentrail.toml")]
     pub config: PathBuf,
 }
@@ -55,14 +56,14 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Example => print!("{}", crate::config::EXAMPLE),
         What::Show { config } => {
-            let shown = Config::load(&config.config)?.without_secrets();
+            let shown = Config::load(&config.config, &global.overrides())?.without_secrets();
             match global.output {
                 Output::Json | Output::Ndjson => println!("{}", serde_json::to_string(&shown)?),
                 _ => print!("{}", toml::to_string(&shown)?),
             }
         }
         What::Check { config, offline } => {
-            let settings = match Settings::load(&config.config) {
+            let settings = match Settings::load(&config.config, &global.overrides()) {
                 Ok(settings) => settings,
                 Err(problems) => bail!("{}", told(&problems)),
             };

@@ -38,6 +38,9 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
             let answer = desk.ask(&sql, Values::Given(desk.given()), global.output).await?;
             desk.show(&answer, global.output)?;
         }
+        None if desk.is_parquet() => anyhow::bail!(
+            "Parquet is for one query: give it as an argument or with -f; the shell shows table, json, ndjson and csv"
+        ),
         None => shell::run(desk, Hunts::load(global.queries.as_deref())?, global).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -68,12 +71,16 @@ impl Args {
 
 /// Prints rows on standard output.
 pub(super) fn print(rows: &Rows, how: Output) -> io::Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    print_to(rows, how, &mut io::BufWriter::new(io::stdout().lock()))
+}
+
+/// Writes rows as text; a reader that leaves is no error.
+pub(super) fn print_to(rows: &Rows, how: Output, out: &mut dyn Write) -> io::Result<()> {
     let names = || rows.schema.fields().iter().map(|f| f.name().as_str());
     let printed = match how {
-        Output::Json => output::json(&rows.batches, &mut out),
-        Output::Ndjson => output::ndjson(&rows.batches, &mut out),
-        Output::Csv => output::csv(names(), output::objects(&rows.batches), &mut out),
+        Output::Json => output::json(&rows.batches, out),
+        Output::Ndjson => output::ndjson(&rows.batches, out),
+        Output::Csv => output::csv(names(), output::objects(&rows.batches), out),
         Output::Table => writeln!(out, "{}", table(names(), output::objects(&rows.batches))),
     };
     quiet_pipe(printed.and_then(|()| out.flush()))

@@ -41,7 +41,7 @@ fn every_mistake_is_told_with_its_line() {
         "t.toml:21: unknown key \"polcy\"; did you mean \"policy\"?",
         "t.toml:24: unknown key \"maintane\"; did you mean \"maintain\"?",
         "a second source is named \"okta\"",
-        "format \"okto\" is not one of auto, native, okta",
+        "unknown format \"okto\"; did you mean \"okta\"? (there are auto, native, okta",
         "apart_seconds in [detect] must be at least 2",
     ] {
         assert!(text.contains(words), "{words} is not in\n{text}");
@@ -62,11 +62,15 @@ fn paths_are_seen_from_the_folder_of_the_file() {
     let text =
         "[lake]\nuri = \"data\"\n[detect]\npolicy = \"p.toml\"\n[[ingest.source]]\nname = \"a\"\nfiles = [\"in\"]";
     std::fs::write(&file, text).unwrap();
-    let config = Config::load(&file).unwrap();
+    let config = Config::load(&file, &Overrides::default()).unwrap();
     assert_eq!(config.lake.uri, folder.path().join("data").display().to_string());
     assert_eq!(config.detect.policy, Some(folder.path().join("p.toml")));
     assert_eq!(config.ingest.source[0].files, [folder.path().join("in")]);
     assert_eq!(config.files(), [folder.path().join("p.toml")]);
+    let over = Overrides { lake: Some("here".into()), queries: Some("own".into()), ..Overrides::default() };
+    let config = Config::load(&file, &over).unwrap();
+    assert_eq!((config.lake.uri.as_str(), config.detect.queries), ("here", Some("own".into())));
+    assert_eq!(config.detect.policy, Some(folder.path().join("p.toml")), "what is not said stands in the file");
 }
 
 #[test]
