@@ -97,7 +97,9 @@ impl Desk {
             limits.parquet = Some("-".into());
         }
         if limits.is_to_stdout() && std::io::stdout().is_terminal() {
-            anyhow::bail!("Parquet is nothing for a terminal: add > FILE, pipe it on, or name a file with --parquet FILE");
+            anyhow::bail!(
+                "Parquet is nothing for a terminal: add > FILE, pipe it on, or name a file with --parquet FILE"
+            );
         }
         let (lake, policy) = (Lake::open(&global.lake).await?, global.load_policy()?);
         bound_memory(limits.memory_mib);

@@ -20,8 +20,8 @@ use rustyline::{CompletionType, Config, Context, Editor, Helper};
 use super::asking::{Desk, Values};
 use super::query::print_to;
 use super::{Global, Output};
-use crate::query::{Answer, QueryError};
 use crate::query::hunts::Hunts;
+use crate::query::{Answer, QueryError};
 use stop::{Stop, Stoppable};
 
 const HELP: &str = "\
@@ -171,7 +171,9 @@ impl Shell {
             Line::Format(word) => match Output::from_str(word, true) {
                 Ok(output) => self.output = output,
                 Err(_) if word.eq_ignore_ascii_case("parquet") => {
-                    eprintln!("error: Parquet is nothing for a terminal: tokentrail query -o parquet \"SELECT ...\" > FILE");
+                    eprintln!(
+                        "error: Parquet is nothing for a terminal: tokentrail query -o parquet \"SELECT ...\" > FILE"
+                    );
                 }
                 Err(_) => eprintln!("error: \\o takes table, json, ndjson or csv"),
             },

@@ -31,7 +31,9 @@ pub struct Gone(BTreeSet<String>);
 impl Gone {
     /// Whether the table at this place is not as it was written.
     pub fn touches(&self, table: &str) -> bool {
-        self.0.iter().any(|place| place.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        self.0
+            .iter()
+            .any(|place| place.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     }
 
     /// Whether a table itself is gone, of those that stand right below a place.

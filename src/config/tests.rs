@@ -35,7 +35,7 @@ fn every_mistake_is_told_with_its_line() {
     let told = Config::parse("t.toml", TWELVE).unwrap_err();
     let lines: Vec<usize> = told.mistakes.iter().map(|mistake| mistake.line).collect();
     let text = told.to_string();
-    assert_eq!(lines, [3, 4, 7, 8, 10, 10, 16, 16, 18, 21, 22, 24, 28], "{text}");
+    assert_eq!(lines, [3, 4, 7, 8, 10, 10, 16, 18, 21, 22, 24, 28], "{text}");
     for words in [
         "t.toml:3: unknown key \"url\"; did you mean \"uri\"?",
         "t.toml:21: unknown key \"polcy\"; did you mean \"policy\"?",
@@ -81,4 +81,52 @@ fn nothing_said_is_a_configuration() {
     assert_eq!(shown(&Config::parse("t.toml", &default).unwrap()), default);
     // What the example says is what holds without it.
     assert_eq!(shown(&Config::parse("example.toml", EXAMPLE).unwrap()), default);
+}
+
+fn told(text: &str) -> Vec<String> {
+    Config::parse("t.toml", text).unwrap_err().mistakes.iter().map(|m| format!("{}: {}", m.line, m.message)).collect()
+}
+
+const ROUTE: &str = "\n[[alert.routes]]\nsinks = [\"oncall\"]\n";
+
+#[test]
+fn a_mistyped_type_is_one_problem() {
+    for (sink, words) in [
+        ("type = \"webhok\"\nurl = \"http://x/\"", "2: unknown value \"webhok\"; did you mean \"webhook\"?"),
+        ("type = \"pigeon\"\nurl = \"http://x/\"", "2: unknown value \"pigeon\" (there are stdout, file, webhook"),
+        ("tpye = \"webhook\"\nurl = \"http://x/\"", "2: unknown key \"tpye\"; did you mean \"type\"?"),
+        ("type = 3\nurl = \"http://x/\"", "2: "),
+        ("sort = \"webhook\"\nurl = \"http://x/\"", "2: unknown key \"sort\" (there are type"),
+        ("type = \"webhook\"\nurll = \"http://x/\"", "3: unknown key \"urll\"; did you mean \"url\"?"),
+        ("type = \"webhook\"\nurl = 3", "3: invalid type: integer"),
+        ("url = \"http://x/\"", "missing field `type`"),
+    ] {
+        let told = told(&format!("[alert.sinks.oncall]\n{sink}{ROUTE}"));
+        assert!(told.len() == 1 && told[0].contains(words), "{sink}: {told:#?}");
+        let inline = format!("[alert]\nsinks.oncall = {{ {} }}{ROUTE}", sink.replace('\n', ", "));
+        let told = self::told(&inline);
+        assert_eq!(told.len(), 1, "{inline}: {told:#?}");
+    }
+    // Read on as it was meant, what is wrong beside it is told as well.
+    let two = told(&format!("[alert.sinks.oncall]\ntype = \"webhok\"\npath = \"x\"\nurl = \"http://x/\"{ROUTE}"));
+    assert_eq!(two.len(), 2, "{two:#?}");
+    assert!(two[0].contains("means nothing to a webhook sink") && two[1].contains("\"webhok\""), "{two:#?}");
+    // The right key may stand there already.
+    let both = told(&format!("[alert.sinks.oncall]\ntype = \"stdout\"\ntypo = \"stdout\"{ROUTE}"));
+    assert!(both.len() == 1 && both[0].contains("did you mean \"type\"?"), "{both:#?}");
+}
+
+#[test]
+fn a_mistake_in_a_source_is_one_problem() {
+    for (source, words) in [
+        ("kafka = { topics = [\"t\"], bootstrap = \"b:9092\" }", "3: invalid type: string"),
+        ("kafka = { topics = [\"t\"], bootstrp = [\"b:9092\"] }", "did you mean \"bootstrap\"?"),
+        ("kafka = 3", "3: invalid type: integer"),
+        ("flies = [\"in\"]", "did you mean \"files\"?"),
+        ("type = \"kafka\"\nfiles = [\"in\"]", "3: unknown key \"type\" (there are name, kafka"),
+        ("files = [\"in\"]\nformat = \"oktaa\"", "unknown format \"oktaa\"; did you mean \"okta\"? (there are auto"),
+    ] {
+        let told = told(&format!("[[ingest.source]]\nname = \"one\"\n{source}\n"));
+        assert!(told.len() == 1 && told[0].contains(words), "{source}: {told:#?}");
+    }
 }

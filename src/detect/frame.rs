@@ -266,12 +266,18 @@ impl<'p> Frame<'p> {
         &self.wide
     }
 
-    /// The session over all grants for queries: without the tables that only stand behind its views, which would be there
+    /// The session over all grants, for whoever needs nothing else of the frame.
+    pub fn into_session(self) -> SessionContext {
+        self.wide
+    }
+
+    /// The same for queries: without the tables that only stand behind its views, which would be there
     /// or not depending on what else a query names.
     pub fn into_asked(self) -> Result<SessionContext, QueryError> {
         let behind = self.seen.tables.iter().map(|(name, _)| name.clone());
         let behind = behind.chain(self.folds.iter().map(|fold| format!("{}_fold", fold.name)));
-        for name in behind.filter(|name| !ASKED.contains(&name.as_str()) && !views::OF_EVENTS.contains(&name.as_str())) {
+        for name in behind.filter(|name| !ASKED.contains(&name.as_str()) && !views::OF_EVENTS.contains(&name.as_str()))
+        {
             self.wide.deregister_table(name.as_str())?;
         }
         Ok(self.wide)

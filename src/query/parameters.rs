@@ -41,10 +41,7 @@ pub fn bind(frame: DataFrame, given: &BTreeMap<String, String>, now: i64) -> Res
 }
 
 /// Of the values that are there, those that a query asks for.
-pub fn wanted(
-    frame: &DataFrame,
-    mut given: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, QueryError> {
+pub fn wanted(frame: &DataFrame, mut given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, QueryError> {
     let asked = asked(frame)?;
     given.retain(|name, _| asked.contains_key(name));
     Ok(given)

@@ -122,7 +122,9 @@ async fn once(
         }
         Some(Err(error)) => {
             tracing::error!(%error, "a run of the detectors failed; it is tried again");
-            shared.parts.set("detect", Condition::Failing(Failure::new("a run of the detectors failed, and is tried again")));
+            shared
+                .parts
+                .set("detect", Condition::Failing(Failure::new("a run of the detectors failed, and is tried again")));
             None
         }
         None => {
