@@ -12,6 +12,7 @@ use anyhow::Context as _;
 
 use super::key::KeyArgs;
 use super::query::{print, quiet_pipe};
+use super::standard::counted;
 use super::{Global, Output};
 use crate::alert::outbox;
 use crate::clock;
@@ -161,7 +162,8 @@ impl Desk {
         };
         *version = state.version;
         let context = self.session(&state, Some(sql), now).await?;
-        let frame = query::plan(&context, sql).await?;
+        let planned = query::plan(&context, sql).await;
+        let frame = planned.map_err(|error| query::with_names(error, names(&context).iter().map(String::as_str)))?;
         let frame = match values {
             Values::Given(given) => parameters::bind(frame, &given, now)?,
             Values::Offered(given) => {
@@ -227,11 +229,10 @@ impl Desk {
 
     /// Says so if there was more than was asked for.
     pub fn tell_cut(&self, answer: &Answer) {
-        let count = answer.rows.count();
-        match (answer.is_cut, count) {
-            (false, _) => {}
-            (true, 1) => eprintln!("This is the first row; --max-rows gives more."),
-            (true, _) => eprintln!("These are the first {count} rows; --max-rows gives more."),
+        match answer.rows.count() {
+            _ if !answer.is_cut => {}
+            1 => eprintln!("This is the first row; --max-rows gives more."),
+            count => eprintln!("These are the first {}; --max-rows gives more.", counted(count, "row")),
         }
     }
 }
@@ -251,6 +252,15 @@ fn bound_memory(memory_mib: u64) {
     }
 }
 
+/// Tables and views of a session, and those of folds, which would be there if a query named them.
+fn names(context: &SessionContext) -> Vec<String> {
+    let schema = context.catalog("datafusion").and_then(|catalog| catalog.schema("public"));
+    let mut names = schema.map(|schema| schema.table_names()).unwrap_or_default();
+    names.extend(frame::ASKED.iter().map(|name| (*name).to_owned()));
+    names.sort();
+    names
+}
+
 fn user() -> String {
     let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     named.unwrap_or_else(|| "unknown".to_owned())
@@ -265,5 +275,5 @@ fn needs_folds(context: &SessionContext, sql: &str) -> bool {
     // Text that cannot be read is refused where it is planned, with the reason.
     let names = state.resolve_table_references(&statement).unwrap_or_default();
     let is_list = |schema: Option<&str>| schema == Some("information_schema");
-    words.starts_with("SHOW ") || names.iter().any(|name| frame::is_asked(name.table()) || is_list(name.schema()))
+    words.starts_with("SHOW ") || names.iter().any(|name| frame::ASKED.contains(&name.table()) || is_list(name.schema()))
 }

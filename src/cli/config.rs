@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
+use super::standard::counted;
 use super::{Global, Output};
 use crate::config::{Config, Part, Settings, check};
 
@@ -73,10 +74,11 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
             }
             let parts: Vec<&str> = settings.config.parts().map(Part::as_str).collect();
             println!(
-                "good: {} sources, {} detectors, parts {}",
-                settings.sources.len(),
-                settings.catalog.all().len(),
-                parts.join(", ")
+                "good: {}, {}, parts {}; lake {}",
+                counted(settings.sources.len(), "source"),
+                counted(settings.catalog.all().len(), "detector"),
+                parts.join(", "),
+                settings.config.lake.uri
             );
         }
     }
@@ -84,6 +86,5 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 fn told(problems: &[String]) -> String {
-    let count = problems.len();
-    format!("{count} problem{}\n{}", if count == 1 { "" } else { "s" }, problems.join("\n"))
+    format!("{}\n{}", counted(problems.len(), "problem"), problems.join("\n"))
 }

@@ -99,7 +99,7 @@ fn show(hunt: &Hunt, global: &Global) -> anyhow::Result<()> {
         let usage =
             hunt.params.iter().filter(|(_, param)| param.default.is_none()).map(|(name, _)| format!(" -p {name}=..."));
         format!(
-            "{}\n{}\n\n{}tokentrail hunt run {}{}\n\n{}\n",
+            "{}\n{}\n\n{}\ntokentrail hunt run {}{}\n\n{}\n",
             hunt.title,
             hunt.question,
             lines.collect::<String>(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, TableComponent, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use serde_json::{Map, Value};
 
 use super::asking::{Desk, LimitArgs, Values};
@@ -110,8 +110,19 @@ pub(super) fn sheet() -> Table {
 pub(super) fn table<'n>(names: impl Iterator<Item = &'n str>, rows: impl Iterator<Item = Map<String, Value>>) -> Table {
     let mut table = sheet();
     table.set_header(names);
+    // Digits of the same weight stand below each other in columns of nothing but numbers.
+    let mut numbers: Vec<Option<bool>> = Vec::new();
     for row in rows {
+        numbers.resize(row.len().max(numbers.len()), None);
+        for (of_column, value) in numbers.iter_mut().zip(row.values()).filter(|(_, value)| !value.is_null()) {
+            *of_column = Some(of_column.unwrap_or(true) && value.is_number());
+        }
         table.add_row(row.values().map(|value| printable(&output::text(value))));
+    }
+    for (column, is_number) in table.column_iter_mut().zip(numbers) {
+        if is_number == Some(true) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     table
 }

@@ -19,6 +19,7 @@ use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use super::asking::{Desk, Values};
 use super::query::print_to;
+use super::standard::counted;
 use super::{Global, Output};
 use crate::query::hunts::Hunts;
 use crate::query::{Answer, QueryError};
@@ -201,9 +202,8 @@ impl Shell {
                 }
                 self.desk.tell_cut(&answer);
                 if self.is_timed {
-                    let rows = answer.rows.count();
-                    let s = if rows == 1 { "" } else { "s" };
-                    eprintln!("{rows} row{s}, {:.3} s", started.elapsed().as_secs_f64());
+                    let rows = counted(answer.rows.count(), "row");
+                    eprintln!("{rows}, {:.3} s", started.elapsed().as_secs_f64());
                 }
             }
             Err(QueryError::Cancelled) => eprintln!("\nCancelled."),

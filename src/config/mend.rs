@@ -124,7 +124,6 @@ fn meant(message: &str, text: &str, span: &Range<usize>) -> Option<String> {
     let (what, name, known) = unknown(message)?;
     let (word, true) = nearest(name, known.into_iter())? else { return None };
     let word = if what == "key" { word.to_owned() } else { format!("\"{word}\"") };
-    // A header's key may be given by the whole of its table: then the name has to be looked for.
     let stands = text.get(span.clone())?;
     let at = stands.find(name)?;
     let mut place = span.start + at..span.start + at + name.len();
@@ -171,8 +170,12 @@ fn within(table: &DeTable<'_>, span: &Range<usize>) -> Option<(Range<usize>, Str
     None
 }
 
-/// Puts blanks where an item stands; lines stay where they are.
+/// Puts blanks where an item stands, and the comma behind it if it stands within braces; lines stay where they are.
 fn blank(text: &mut String, item: &Range<usize>) {
+    let rest = text.get(item.end..).unwrap_or_default();
+    let spaces = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+    let comma = usize::from(rest[spaces..].starts_with(','));
+    let item = item.start..item.end + if comma > 0 { spaces + comma } else { 0 };
     let blanked = |(at, letter): (usize, char)| match letter {
         '\n' => "\n".to_owned(),
         _ if item.contains(&at) => " ".repeat(letter.len_utf8()),

@@ -96,7 +96,7 @@ fn a_mistyped_type_is_one_problem() {
         ("type = \"pigeon\"\nurl = \"http://x/\"", "2: unknown value \"pigeon\" (there are stdout, file, webhook"),
         ("tpye = \"webhook\"\nurl = \"http://x/\"", "2: unknown key \"tpye\"; did you mean \"type\"?"),
         ("type = 3\nurl = \"http://x/\"", "2: "),
-        ("sort = \"webhook\"\nurl = \"http://x/\"", "2: unknown key \"sort\" (there are type"),
+        ("kind = \"webhook\"\nurl = \"http://x/\"", "2: unknown key \"kind\" (there are type"),
         ("type = \"webhook\"\nurll = \"http://x/\"", "3: unknown key \"urll\"; did you mean \"url\"?"),
         ("type = \"webhook\"\nurl = 3", "3: invalid type: integer"),
         ("url = \"http://x/\"", "missing field `type`"),

@@ -102,7 +102,7 @@ WHERE copy = 1";
 const OF_GRANTS: [&str; 3] = ["ends", "logged_out", "compromised"];
 
 /// What queries can ask of a frame beside the views of events.
-const ASKED: &[&str] = &[
+pub const ASKED: &[&str] = &[
     "grants",
     "hosts",
     "contexts",
@@ -122,11 +122,6 @@ const ASKED: &[&str] = &[
     "logged_out",
     "compromised",
 ];
-
-/// Whether a query that names this needs a frame.
-pub fn is_asked(name: &str) -> bool {
-    ASKED.contains(&name)
-}
 
 type Tables = Vec<(String, Arc<dyn TableProvider>)>;
 
