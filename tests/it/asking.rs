@@ -179,3 +179,22 @@ fn a_service_uses_the_lake_and_policy_that_are_said() {
     log_with(&temp, "findings changed");
     assert!(!temp.path("of-file").exists(), "the lake of the file was made");
 }
+
+#[test]
+fn what_people_read_is_aligned_counted_and_says_what_was_meant() {
+    let (_, table, _) = ask(&["query", "SELECT * FROM (VALUES (1, 'a'), (1000, 'b')) AS t (n, s)"]);
+    let table = String::from_utf8(table).unwrap();
+    assert!(table.contains("    1   a") && table.contains(" 1000   b"), "digits of one weight:\n{table}");
+    for (arguments, words) in [
+        (&["query", "SELECT * FROM token_event"][..], "no table or view token_event: did you mean token_events?"),
+        (&["query", "SELECT * FROM grant_s"], "no table or view grant_s: did you mean grants?"),
+        (&["query", "SELECT * FROM nothing_like_it"], "SHOW TABLES lists"),
+        (&["query", "SELECT action FROM events", "--max-rows", "1"], "This is the first row;"),
+        (&["config", "check", "--config", "no-such-file.toml"], "hint: --config FILE names another"),
+    ] {
+        let (_, _, errors) = ask(arguments);
+        assert!(errors.contains(words), "{arguments:?}: {errors}");
+    }
+    let (_, _, errors) = ask(&["query", "SELECT grnat_id FROM token_events"]);
+    assert!(errors.contains("Did you mean 'token_events.grant_id'?") && !errors.contains("Valid fields"), "{errors}");
+}
