@@ -102,7 +102,7 @@ fn what_is_said_counts_more_than_what_is_set_and_that_more_than_the_file() {
     let shown = |arguments: &[&str], lake: Option<&str>| {
         let mut command = program();
         command.env_remove("TOKENTRAIL_LAKE").args(["config", "show", "-o", "json", "--config", &file]).args(arguments);
-        lake.into_iter().for_each(|lake| drop(command.env("TOKENTRAIL_LAKE", lake)));
+        command.envs(lake.map(|lake| ("TOKENTRAIL_LAKE", lake)));
         let output = command.output().unwrap();
         let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
         (shown["lake"]["uri"].as_str().unwrap().to_owned(), shown["detect"]["policy"].as_str().unwrap().to_owned())
