@@ -53,8 +53,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValue;
+use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use crate::config::Overrides;
 use crate::telemetry::{self, LogFormat, Logging};
 
 /// Audit trail and anomaly detector for the life of tokens after login.
@@ -83,8 +85,14 @@ pub struct Global {
     #[arg(long, global = true, env = "TOKENTRAIL_QUERIES")]
     pub queries: Option<PathBuf>,
     /// How to print data
-    #[arg(short, long, global = true, env = "TOKENTRAIL_OUTPUT", value_enum, default_value_t)]
+    #[arg(short = 'o', long = "output", global = true, env = "TOKENTRAIL_OUTPUT", value_enum, default_value_t)]
+    asked: Printing,
+    /// The same for everything but Parquet, which only queries can write.
+    #[arg(skip)]
     pub output: Output,
+    /// Whether the lake was named: what a file says gives way to that.
+    #[arg(skip)]
+    is_lake_given: bool,
     /// Say only what is wrong
     #[arg(short, long, global = true, env = "TOKENTRAIL_QUIET")]
     pub quiet: bool,
@@ -99,9 +107,9 @@ pub struct Global {
     pub log_format: LogFormat,
 }
 
-/// How data is printed on standard output.
+/// What can be asked for with `-o`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+enum Printing {
     /// For people
     #[default]
     Table,
@@ -111,6 +119,52 @@ pub enum Output {
     Ndjson,
     /// Comma-separated values with a header
     Csv,
+    /// Columns with their types, for other tools: `query` and `hunt run` only
+    Parquet,
+}
+
+/// How data is printed as text on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    #[default]
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+}
+
+impl Global {
+    /// Takes in what the arguments say together: where a value comes from, and whether the command can print so.
+    fn settled(mut self, matches: &clap::ArgMatches, command: &Command) -> Result<Self, clap::Error> {
+        self.is_lake_given = matches.value_source("lake").is_some_and(|from| from != ValueSource::DefaultValue);
+        self.output = match self.asked {
+            Printing::Table => Output::Table,
+            Printing::Json => Output::Json,
+            Printing::Ndjson => Output::Ndjson,
+            Printing::Csv => Output::Csv,
+            Printing::Parquet if command.writes_parquet() => Output::Table,
+            Printing::Parquet => {
+                let words = "only `query` and `hunt run` write Parquet: take table, json, ndjson or csv here\n";
+                return Err(self::command().error(clap::error::ErrorKind::InvalidValue, words));
+            }
+        };
+        Ok(self)
+    }
+
+    /// Whether rows are written to standard output as Parquet.
+    fn is_parquet(&self) -> bool {
+        self.asked == Printing::Parquet
+    }
+
+    /// What was said beside the configuration file, and counts more than it.
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            lake: self.is_lake_given.then(|| self.lake.clone()),
+            policy: self.policy.clone(),
+            identities: self.identities.clone(),
+            queries: self.queries.clone(),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -162,6 +216,16 @@ enum Command {
     Reference(reference::Args),
 }
 
+impl Command {
+    fn writes_parquet(&self) -> bool {
+        match self {
+            Self::Query(_) => true,
+            Self::Hunt(args) => args.gives_rows(),
+            _ => false,
+        }
+    }
+}
+
 impl ValueEnum for LogFormat {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Text, Self::Json]
@@ -187,6 +251,7 @@ fn command() -> clap::Command {
 pub fn main() -> anyhow::Result<ExitCode> {
     let matches = self::command().get_matches();
     let Cli { global, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let global = global.settled(&matches, &command).unwrap_or_else(|error| error.exit());
     let Global { log_format: format, verbose, quiet, .. } = global;
     let levels = global.log.as_deref().filter(|levels| !levels.is_empty());
     telemetry::start(Logging { format, levels, verbose, quiet }).map_err(anyhow::Error::msg)?;
@@ -210,7 +275,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             Command::Fingerprint(args) => fingerprint::run(&args, &global),
             Command::Status(args) => status::run(args, &global).await,
             Command::Maintain(args) => maintain::run(args, &global).await,
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(args, &global).await,
             Command::Config(args) => config::run(args, &global).await,
             Command::Generate(args) => generate::run(args, &global),
             Command::Completions(args) => manual::completions(&args),

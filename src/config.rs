@@ -11,6 +11,7 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
+use mend::{Gone, Mended};
 pub use parts::{Detect, Ingest, Kafka, LakeConfig, Maintain, Part, Service, SourceConfig, Telemetry};
 use serde::{Deserialize, Serialize};
 pub use settings::{Reading, Settings};
@@ -36,6 +37,16 @@ pub struct Config {
     pub serve: Service,
 }
 
+/// What was said on the command line or in the environment, which counts more than the file. Paths are seen from where
+/// the program was started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    pub lake: Option<String>,
+    pub policy: Option<PathBuf>,
+    pub identities: Option<PathBuf>,
+    pub queries: Option<PathBuf>,
+}
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -46,15 +57,16 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the configuration in a file; its paths are put in the file's folder.
+    /// Reads the configuration in a file; its paths are put in the file's folder, and what `over` has in the file's place.
     ///
     /// # Errors
     /// The file cannot be read, or every mistake in it, by line.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path, over: &Overrides) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let mut config = Self::parse(&path.display().to_string(), &text)?;
         config.stand_in(path.parent().unwrap_or(Path::new("")));
+        config.give_way(over);
         Ok(config)
     }
 
@@ -76,9 +88,9 @@ impl Config {
             let message = format!("larger than {CONFIG_BYTES_MAX} bytes, the largest accepted");
             return Err(invalid(vec![Mistake { line: 1, message }]));
         }
-        let (config, mut mistakes) = mend::read::<Self>(text);
+        let Mended { value: config, mut mistakes, gone } = mend::read::<Self>(text);
         if let Some(config) = &config {
-            mistakes.extend(config.contradictions(text));
+            mistakes.extend(config.contradictions(text, &gone));
         }
         mistakes.sort_by_key(|mistake| mistake.line);
         match config {
@@ -98,20 +110,27 @@ impl Config {
         on.into_iter().filter(|(_, on)| *on).map(|(part, _)| part)
     }
 
-    /// What is well written and cannot be done.
-    fn contradictions(&self, text: &str) -> Vec<Mistake> {
+    /// What is well written and cannot be done. Of a table with a mistake that was told already, nothing is said.
+    fn contradictions(&self, text: &str, gone: &Gone) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         for (number, source) in self.ingest.source.iter().enumerate() {
             let line = mend::line_of_nth(text, "[[ingest.source]]", number);
-            mistakes.extend(source.contradictions().into_iter().map(|message| Mistake { line, message }));
+            if !gone.touches(&format!("ingest.source.{number}")) {
+                mistakes.extend(source.contradictions().into_iter().map(|message| Mistake { line, message }));
+            }
             let is_twice = self.ingest.source.iter().take(number).any(|earlier| earlier.name == source.name);
             if is_twice {
                 mistakes.push(Mistake { line, message: format!("a second source is named {:?}", source.name) });
             }
         }
-        mistakes.extend(
-            self.alert.problems().into_iter().map(|message| Mistake { line: alert_line(text, &message), message }),
-        );
+        // A route's sink may be the one that could not be read.
+        let follows = |message: &String| {
+            let place = message.split([' ', ':']).next().unwrap_or_default();
+            let is_of_sink = place.starts_with("alert.sinks.") && gone.touches(place);
+            is_of_sink || (message.contains("unknown sink") && gone.has_entry_of("alert.sinks"))
+        };
+        let alerts = self.alert.problems().into_iter().filter(|message| !follows(message));
+        mistakes.extend(alerts.map(|message| Mistake { line: alert_line(text, &message), message }));
         let forgotten = self.maintain.contradictions(&self.alert).into_iter();
         mistakes.extend(
             forgotten.map(|(key, message)| Mistake { line: mend::line_of_key(text, "maintain", key), message }),
@@ -153,6 +172,22 @@ impl Config {
         own.chain(of_sources).chain(of_sinks).for_each(|path| *path = folder.join(&*path));
         if !self.lake.uri.contains("://") {
             self.lake.uri = folder.join(&self.lake.uri).display().to_string();
+        }
+    }
+
+    fn give_way(&mut self, over: &Overrides) {
+        if let Some(lake) = &over.lake {
+            self.lake.uri.clone_from(lake);
+        }
+        let detect = &mut self.detect;
+        for (own, other) in [
+            (&mut detect.policy, &over.policy),
+            (&mut detect.identities, &over.identities),
+            (&mut detect.queries, &over.queries),
+        ] {
+            if other.is_some() {
+                own.clone_from(other);
+            }
         }
     }
 

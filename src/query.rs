@@ -36,6 +36,7 @@ use crate::lake::log::DataFile;
 use crate::lake::scan::Files;
 use crate::lake::table::Table;
 use crate::lake::{Lake, LakeError};
+use crate::policy::spelling::nearest;
 
 /// What can go wrong with a query, by what the caller does about it.
 #[derive(Debug, Error)]
@@ -58,6 +59,8 @@ pub enum QueryError {
     TimedOut(u64),
     #[error("cancelled")]
     Cancelled,
+    #[error("there is no table or view {name}: {advice}")]
+    NoTable { name: String, advice: String },
     #[error("the lake has no version {0}: its log reaches from a later one, or not so far")]
     NoVersion(i64),
     #[error("{}", first_lines(.0))]
@@ -74,9 +77,26 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-/// DataFusion's own words, without the stack of contexts around them.
+/// DataFusion's own words, without the stack of contexts around them. Of the columns there are, none is listed where the
+/// right one is known.
 fn first_lines(error: &DataFusionError) -> String {
-    error.strip_backtrace()
+    let words = error.strip_backtrace();
+    match words.find("\nValid fields are ") {
+        Some(at) if words.contains("Did you mean '") => words[..at].to_owned(),
+        _ => words,
+    }
+}
+
+/// An error about a table that is not there, with the name that was probably meant out of those that there are.
+pub fn with_names<'n>(error: QueryError, known: impl Iterator<Item = &'n str>) -> QueryError {
+    let words = error.to_string();
+    let name = words.split("table 'datafusion.public.").nth(1).and_then(|rest| rest.strip_suffix("' not found"));
+    let Some(name) = name else { return error };
+    let advice = match nearest(name, known) {
+        Some((word, true)) => format!("did you mean {word}?"),
+        _ => "SHOW TABLES lists what there is".to_owned(),
+    };
+    QueryError::NoTable { name: name.to_owned(), advice }
 }
 
 /// How much a session may use.

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::config::{Part, Settings};
+use crate::config::{Overrides, Part, Settings};
 use crate::lake::{Lake, LakeError};
 use keep::keep;
 use lease::{Held, Lease};
@@ -37,6 +37,8 @@ use pages::{Pages, Parts};
 pub struct Asked {
     /// The configuration.
     pub file: PathBuf,
+    /// What counts more than the configuration.
+    pub over: Overrides,
     /// Parts to run, of those that the configuration has on; all of them if empty.
     pub only: BTreeSet<Part>,
 }
@@ -72,7 +74,7 @@ struct Shared {
 /// # Errors
 /// What keeps it from starting. Later failures are tried again, and told by log, pages and metrics.
 pub async fn run(asked: Asked, mut stop: watch::Receiver<bool>, hangups: mpsc::Receiver<()>) -> Result<(), ServeError> {
-    let settings = Settings::load(&asked.file).map_err(ServeError::Settings)?;
+    let settings = Settings::load(&asked.file, &asked.over).map_err(ServeError::Settings)?;
     let on: Vec<Part> = settings.config.parts().filter(|p| asked.only.is_empty() || asked.only.contains(p)).collect();
     if on.is_empty() {
         return Err(ServeError::NoPart(asked.file.display().to_string()));
@@ -96,7 +98,7 @@ pub async fn run(asked: Asked, mut stop: watch::Receiver<bool>, hangups: mpsc::R
     let (sender, settings) = watch::channel(Arc::new(settings));
     let shared = Shared { lake, settings, metrics, parts, stop: stop.clone(), name };
     let mut tasks = JoinSet::new();
-    tasks.spawn(reload::watch(asked.file, sender, shared.clone(), hangups));
+    tasks.spawn(reload::watch((asked.file, asked.over), sender, shared.clone(), hangups));
     for part in on {
         match part {
             Part::Ingest => tasks.spawn(reading::run(shared.clone())),

@@ -2,7 +2,7 @@
 //! recorded.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::key::KeyArgs;
+use super::query::{print, quiet_pipe};
+use super::standard::counted;
 use super::{Global, Output};
 use crate::alert::outbox;
 use crate::clock;
-use crate::detect::frame::{Frame, Reach};
+use crate::detect::frame::{self, Frame, Reach};
 use crate::detect::log;
 use crate::detect::policy_views::Asked;
 use crate::ingest::protection::Protection;
@@ -23,9 +25,6 @@ use crate::lake::table::State;
 use crate::policy::Policy;
 use crate::query::journal::{self, Entry};
 use crate::query::{self, Answer, QueryError, ScalarValue, SessionContext, output, parameters, people, views};
-
-/// Views that stand on folds, not on events alone.
-const OF_FOLDS: &[&str] = &["grants", "contexts", "hosts", "lifetimes", "ends", "broad_ends", "compromised"];
 
 /// Rows that a table shows unless more are asked for, and that any other output has.
 const ROWS_SHOWN: usize = 1_000;
@@ -49,11 +48,17 @@ pub struct LimitArgs {
     /// Ask the lake as it was at this version
     #[arg(long, value_name = "VERSION")]
     at: Option<i64>,
-    /// Write the rows to this file as Parquet instead of printing them
+    /// Write the rows to this file as Parquet instead of printing them; `-o parquet` writes them to standard output
     #[arg(long, value_name = "FILE")]
     parquet: Option<PathBuf>,
     #[command(flatten)]
     key: KeyArgs,
+}
+
+impl LimitArgs {
+    fn is_to_stdout(&self) -> bool {
+        self.parquet.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -63,8 +68,10 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 
 /// What stands for `$name` in a query.
 pub enum Values {
-    /// As the place needs it.
+    /// As the place needs it; what no place needs is a mistake.
     Given(BTreeMap<String, String>),
+    /// The same for many queries in a row: each takes what it asks for.
+    Offered(BTreeMap<String, String>),
     /// As the hunt says.
     Bound(Vec<(String, ScalarValue)>),
 }
@@ -86,9 +93,23 @@ impl Desk {
             Some(keys) => Arc::new(Protection::new(&keys.current, false)),
             None => Protection::passing(),
         };
+        let mut limits = limits.clone();
+        if global.is_parquet() && limits.parquet.is_none() {
+            limits.parquet = Some("-".into());
+        }
+        if limits.is_to_stdout() && std::io::stdout().is_terminal() {
+            anyhow::bail!(
+                "Parquet is nothing for a terminal: add > FILE, pipe it on, or name a file with --parquet FILE"
+            );
+        }
         let (lake, policy) = (Lake::open(&global.lake).await?, global.load_policy()?);
         bound_memory(limits.memory_mib);
-        Ok(Self { lake, policy, limits: limits.clone(), protection, is_mute: AtomicBool::new(false) })
+        Ok(Self { lake, policy, limits, protection, is_mute: AtomicBool::new(false) })
+    }
+
+    /// Whether rows are written as Parquet and not printed.
+    pub fn is_parquet(&self) -> bool {
+        self.limits.parquet.is_some()
     }
 
     /// The values given on the command line.
@@ -140,10 +161,15 @@ impl Desk {
             Some(version) => self.lake.events().at(version).await?.ok_or(QueryError::NoVersion(version))?,
         };
         *version = state.version;
-        let context = self.session(&state, sql, now).await?;
-        let frame = query::plan(&context, sql).await?;
+        let context = self.session(&state, Some(sql), now).await?;
+        let planned = query::plan(&context, sql).await;
+        let frame = planned.map_err(|error| query::with_names(error, names(&context).iter().map(String::as_str)))?;
         let frame = match values {
             Values::Given(given) => parameters::bind(frame, &given, now)?,
+            Values::Offered(given) => {
+                let wanted = parameters::wanted(&frame, given)?;
+                parameters::bind(frame, &wanted, now)?
+            }
             Values::Bound(bound) => parameters::bind_typed(frame, bound, now)?,
         };
         let by_default = if how == Output::Table && self.limits.parquet.is_none() { ROWS_SHOWN } else { ROWS_MAX };
@@ -155,13 +181,14 @@ impl Desk {
         usize::try_from(self.limits.memory_mib << 20).unwrap_or(usize::MAX)
     }
 
-    /// A session with everything there is to ask.
-    pub async fn session(&self, state: &Arc<State>, sql: &str, now: i64) -> Result<SessionContext, QueryError> {
+    /// A session with everything that a query names, or all there is.
+    async fn session(&self, state: &Arc<State>, sql: Option<&str>, now: i64) -> Result<SessionContext, QueryError> {
         let (lake, policy) = (&self.lake, &self.policy);
         let limits = query::Limits { memory_bytes: self.bytes_max(), ..query::Limits::default() };
         let context = query::session(limits)?;
-        let context = if needs_folds(&context, sql) {
-            Frame::open(lake, state, Asked::anything(policy), now, Reach::Kept).await?.into_session()
+        let context = if sql.is_none_or(|sql| needs_folds(&context, sql)) {
+            let frame = Frame::open(lake, state, Asked::anything(policy), now, Reach::Kept).await?;
+            frame.into_asked()?
         } else {
             context
         };
@@ -180,21 +207,33 @@ impl Desk {
         Ok(context)
     }
 
+    /// Everything there is to ask, folds and all: what Tab completes.
+    pub async fn everything(&self) -> Result<SessionContext, QueryError> {
+        self.session(&self.lake.events().refresh().await?, None, clock::now_micros()).await
+    }
+
     /// Prints an answer, or writes it to the file that was asked for; says so if it was cut off.
     pub fn show(&self, answer: &Answer, how: Output) -> anyhow::Result<()> {
         match &self.limits.parquet {
-            None => super::query::print(&answer.rows, how)?,
-            Some(path) if path.as_os_str() == "-" => output::parquet(&answer.rows, std::io::stdout())?,
+            None => print(&answer.rows, how)?,
+            Some(_) if self.limits.is_to_stdout() => quiet_pipe(output::parquet(&answer.rows, std::io::stdout()))?,
             Some(path) => {
                 let mut file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
                 output::parquet(&answer.rows, &mut file).with_context(|| path.display().to_string())?;
                 file.flush()?;
             }
         }
-        if answer.is_cut {
-            eprintln!("These are the first {} rows; --max-rows gives more.", answer.rows.count());
-        }
+        self.tell_cut(answer);
         Ok(())
+    }
+
+    /// Says so if there was more than was asked for.
+    pub fn tell_cut(&self, answer: &Answer) {
+        match answer.rows.count() {
+            _ if !answer.is_cut => {}
+            1 => eprintln!("This is the first row; --max-rows gives more."),
+            count => eprintln!("These are the first {}; --max-rows gives more.", counted(count, "row")),
+        }
     }
 }
 
@@ -213,15 +252,28 @@ fn bound_memory(memory_mib: u64) {
     }
 }
 
+/// Tables and views of a session, and those of folds, which would be there if a query named them.
+fn names(context: &SessionContext) -> Vec<String> {
+    let schema = context.catalog("datafusion").and_then(|catalog| catalog.schema("public"));
+    let mut names = schema.map(|schema| schema.table_names()).unwrap_or_default();
+    names.extend(frame::ASKED.iter().map(|name| (*name).to_owned()));
+    names.sort();
+    names
+}
+
 fn user() -> String {
     let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     named.unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// Whether a query names what stands on folds, or asks what there is: a list that leaves something out would be wrong.
 fn needs_folds(context: &SessionContext, sql: &str) -> bool {
     let state = context.state();
     let dialect = state.config().options().sql_parser.dialect;
-    let references = state.sql_to_statement(sql, &dialect).and_then(|s| state.resolve_table_references(&s));
+    let Ok(statement) = state.sql_to_statement(sql, &dialect) else { return false };
+    let words = statement.to_string().to_ascii_uppercase();
     // Text that cannot be read is refused where it is planned, with the reason.
-    references.is_ok_and(|names| names.iter().any(|name| OF_FOLDS.contains(&name.table())))
+    let names = state.resolve_table_references(&statement).unwrap_or_default();
+    let is_list = |schema: Option<&str>| schema == Some("information_schema");
+    words.starts_with("SHOW ") || names.iter().any(|name| frame::ASKED.contains(&name.table()) || is_list(name.schema()))
 }

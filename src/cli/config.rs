@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
+use super::standard::counted;
 use super::{Global, Output};
 use crate::config::{Config, Part, Settings, check};
 
 /// Which configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ConfigArgs {
-    /// The configuration of the service (TOML); `tokentrail config example` prints one
+    /// The configuration of the service (TOML); `tokentrail config example` prints one. --lake, --policy, --identities and
+    /// --queries, or their variables, count more than what it says
     #[arg(long, value_name = "FILE", env = "TOKENTRAIL_CONFIG", default_value = "tokentrail.toml")]
     pub config: PathBuf,
 }
@@ -55,14 +57,14 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Example => print!("{}", crate::config::EXAMPLE),
         What::Show { config } => {
-            let shown = Config::load(&config.config)?.without_secrets();
+            let shown = Config::load(&config.config, &global.overrides())?.without_secrets();
             match global.output {
                 Output::Json | Output::Ndjson => println!("{}", serde_json::to_string(&shown)?),
                 _ => print!("{}", toml::to_string(&shown)?),
             }
         }
         What::Check { config, offline } => {
-            let settings = match Settings::load(&config.config) {
+            let settings = match Settings::load(&config.config, &global.overrides()) {
                 Ok(settings) => settings,
                 Err(problems) => bail!("{}", told(&problems)),
             };
@@ -72,10 +74,11 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
             }
             let parts: Vec<&str> = settings.config.parts().map(Part::as_str).collect();
             println!(
-                "good: {} sources, {} detectors, parts {}",
-                settings.sources.len(),
-                settings.catalog.all().len(),
-                parts.join(", ")
+                "good: {}, {}, parts {}; lake {}",
+                counted(settings.sources.len(), "source"),
+                counted(settings.catalog.all().len(), "detector"),
+                parts.join(", "),
+                settings.config.lake.uri
             );
         }
     }
@@ -83,6 +86,5 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 fn told(problems: &[String]) -> String {
-    let count = problems.len();
-    format!("{count} problem{}\n{}", if count == 1 { "" } else { "s" }, problems.join("\n"))
+    format!("{}\n{}", counted(problems.len(), "problem"), problems.join("\n"))
 }

@@ -46,6 +46,7 @@ const EXAMPLES: &[Examples] = &[
         &[
             ("tokentrail query \"SELECT action, count(*) FROM token_events GROUP BY 1\"", "one question"),
             ("tokentrail -o csv query -f report.sql", "a question from a file, the answer as CSV"),
+            ("tokentrail query -o parquet \"SELECT * FROM findings\" > findings.parquet", "for pandas, DuckDB, Spark"),
             ("tokentrail query --at 17 \"SELECT count(*) FROM events\"", "as the lake was at version 17"),
         ],
     ),
@@ -150,6 +151,7 @@ const EXAMPLES: &[Examples] = &[
         "serve",
         &[
             ("tokentrail serve --config /etc/tokentrail/tokentrail.toml", "all parts in one process, until SIGTERM"),
+            ("tokentrail serve --lake s3://bucket/lake", "with another lake than tokentrail.toml names"),
             ("tokentrail serve --config tokentrail.toml --only ingest", "one more process that only reads"),
         ],
     ),

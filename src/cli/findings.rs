@@ -8,6 +8,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::query::{printable, quiet_pipe, table};
+use super::standard::counted;
 use super::{Global, Output};
 use crate::clock;
 use crate::detect::catalog::Catalog;
@@ -170,7 +171,7 @@ pub(super) fn print(findings: &[&Finding], how: Output) -> io::Result<()> {
             writeln!(out)
         }),
         Output::Csv => output::csv(Finding::FIELDS.into_iter(), rows(), &mut out),
-        Output::Table => writeln!(out, "{}\n{} findings.", short_table(findings), findings.len()),
+        Output::Table => writeln!(out, "{}\n{}.", short_table(findings), counted(findings.len(), "finding")),
     };
     quiet_pipe(printed.and_then(|()| out.flush()))
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::Global;
+use super::standard::counted;
 use crate::generate::{Generator, Options, Shape, leads};
 
 /// Arguments of `generate`.
@@ -80,7 +81,8 @@ pub fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
         generator.write_truth_to(io::BufWriter::new(truth)).context("writing the truth file")?;
     }
     if !global.quiet {
-        eprintln!("{lines} records, {} findings to be found", generator.truth().len());
+        let (records, findings) = (counted(lines as usize, "record"), counted(generator.truth().len(), "finding"));
+        eprintln!("{records}, {findings} to be found");
     }
     Ok(ExitCode::SUCCESS)
 }

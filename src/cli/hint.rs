@@ -6,6 +6,9 @@ use std::io::ErrorKind;
 pub fn of(error: &anyhow::Error) -> Option<&'static str> {
     let kind = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     let words = format!("{error:#}");
+    if words.contains("cannot read the configuration ") && words.contains("No such file") {
+        return Some("--config FILE names another; `tokentrail config example > tokentrail.toml` begins one");
+    }
     Some(match kind {
         Some(ErrorKind::PermissionDenied) => "check who owns it: ls -l shows that, id who you are",
         Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {

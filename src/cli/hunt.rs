@@ -30,6 +30,13 @@ enum What {
     },
 }
 
+impl Args {
+    /// Whether the lake is asked.
+    pub fn gives_rows(&self) -> bool {
+        matches!(self.what, What::Run { .. })
+    }
+}
+
 /// Runs the command.
 pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let hunts = Hunts::load(global.queries.as_deref())?;
@@ -45,7 +52,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
             let desk = Desk::open(global, &limits).await?;
             let values = hunt.bound(&desk.given())?;
             let answer = desk.ask(&hunt.sql, Values::Bound(values), global.output).await?;
-            if global.output == Output::Table && !global.quiet {
+            if global.output == Output::Table && !desk.is_parquet() && !global.quiet {
                 eprintln!("{}", hunt.question);
             }
             desk.show(&answer, global.output)?;
@@ -92,7 +99,7 @@ fn show(hunt: &Hunt, global: &Global) -> anyhow::Result<()> {
         let usage =
             hunt.params.iter().filter(|(_, param)| param.default.is_none()).map(|(name, _)| format!(" -p {name}=..."));
         format!(
-            "{}\n{}\n\n{}tokentrail hunt run {}{}\n\n{}\n",
+            "{}\n{}\n\n{}\ntokentrail hunt run {}{}\n\n{}\n",
             hunt.title,
             hunt.question,
             lines.collect::<String>(),

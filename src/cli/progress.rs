@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
+use super::standard::counted;
 use crate::ingest::{Progress, Summary};
 
 /// How often the log says how far it got.
@@ -67,7 +68,7 @@ pub fn sentence(summary: &Summary) -> String {
         return format!("Nothing new: the lake stays at version {committed_version}.");
     }
     let mut parts =
-        vec![format!("{} token events", HumanCount(events)), format!("{} context events", HumanCount(context))];
+        vec![counted(events as usize, "token event"), counted(context as usize, "context event")];
     for (count, what) in [(rejected, "rejected"), (duplicates, "repeats left out"), (skipped, "empty")] {
         if count > 0 {
             parts.push(format!("{} {what}", HumanCount(count)));
@@ -79,8 +80,8 @@ pub fn sentence(summary: &Summary) -> String {
         HumanDuration(Duration::from_secs_f64(seconds)).to_string()
     };
     format!(
-        "{} records in {took}: {}. The lake is at version {committed_version}.",
-        HumanCount(records),
+        "{} in {took}: {}. The lake is at version {committed_version}.",
+        counted(records as usize, "record"),
         parts.join(", ")
     )
 }

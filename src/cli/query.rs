@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, TableComponent, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use serde_json::{Map, Value};
 
 use super::asking::{Desk, LimitArgs, Values};
@@ -38,6 +38,9 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
             let answer = desk.ask(&sql, Values::Given(desk.given()), global.output).await?;
             desk.show(&answer, global.output)?;
         }
+        None if desk.is_parquet() => anyhow::bail!(
+            "Parquet is for one query: give it as an argument or with -f; the shell shows table, json, ndjson and csv"
+        ),
         None => shell::run(desk, Hunts::load(global.queries.as_deref())?, global).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -68,12 +71,16 @@ impl Args {
 
 /// Prints rows on standard output.
 pub(super) fn print(rows: &Rows, how: Output) -> io::Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    print_to(rows, how, &mut io::BufWriter::new(io::stdout().lock()))
+}
+
+/// Writes rows as text; a reader that leaves is no error.
+pub(super) fn print_to(rows: &Rows, how: Output, out: &mut dyn Write) -> io::Result<()> {
     let names = || rows.schema.fields().iter().map(|f| f.name().as_str());
     let printed = match how {
-        Output::Json => output::json(&rows.batches, &mut out),
-        Output::Ndjson => output::ndjson(&rows.batches, &mut out),
-        Output::Csv => output::csv(names(), output::objects(&rows.batches), &mut out),
+        Output::Json => output::json(&rows.batches, out),
+        Output::Ndjson => output::ndjson(&rows.batches, out),
+        Output::Csv => output::csv(names(), output::objects(&rows.batches), out),
         Output::Table => writeln!(out, "{}", table(names(), output::objects(&rows.batches))),
     };
     quiet_pipe(printed.and_then(|()| out.flush()))
@@ -103,8 +110,19 @@ pub(super) fn sheet() -> Table {
 pub(super) fn table<'n>(names: impl Iterator<Item = &'n str>, rows: impl Iterator<Item = Map<String, Value>>) -> Table {
     let mut table = sheet();
     table.set_header(names);
+    // Digits of the same weight stand below each other in columns of nothing but numbers.
+    let mut numbers: Vec<Option<bool>> = Vec::new();
     for row in rows {
+        numbers.resize(row.len().max(numbers.len()), None);
+        for (of_column, value) in numbers.iter_mut().zip(row.values()).filter(|(_, value)| !value.is_null()) {
+            *of_column = Some(of_column.unwrap_or(true) && value.is_number());
+        }
         table.add_row(row.values().map(|value| printable(&output::text(value))));
+    }
+    for (column, is_number) in table.column_iter_mut().zip(numbers) {
+        if is_number == Some(true) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     table
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use super::Global;
 use super::config::{ConfigArgs, part};
 use crate::config::Part;
 use crate::serve::{self, Asked};
@@ -20,7 +21,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     let (hangup, hangups) = mpsc::channel(1);
     let mut terminate = signal(SignalKind::terminate())?;
@@ -42,7 +43,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
     });
-    let asked = Asked { file: args.config.config, only: args.only.into_iter().collect() };
+    let asked = Asked { file: args.config.config, over: global.overrides(), only: args.only.into_iter().collect() };
     serve::run(asked, stopped, hangups).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,10 @@
 //! The shell of `tokentrail query`: one question after the other, on a terminal.
 
+mod stop;
+
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,10 +18,12 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use super::asking::{Desk, Values};
+use super::query::print_to;
+use super::standard::counted;
 use super::{Global, Output};
-use crate::clock;
-use crate::query::QueryError;
 use crate::query::hunts::Hunts;
+use crate::query::{Answer, QueryError};
+use stop::{Stop, Stoppable};
 
 const HELP: &str = "\
 A query ends with ; and may have many lines.
@@ -75,7 +81,7 @@ impl<'l> Line<'l> {
 
 /// Reads lines and answers them until the user leaves.
 pub async fn run(desk: Desk, hunts: Hunts, global: &Global) -> anyhow::Result<()> {
-    let mut shell = Shell { desk, hunts, output: global.output, is_timed: true };
+    let mut shell = Shell { desk, hunts, output: global.output, is_timed: true, stop: Stop::listen()? };
     let words = shell.words().await?;
     let mut editor = editor(words)?;
     let history = history();
@@ -119,12 +125,13 @@ struct Shell {
     hunts: Hunts,
     output: Output,
     is_timed: bool,
+    stop: Stop,
 }
 
 impl Shell {
     /// Answers one line; whether to go on.
     async fn answer(&mut self, text: &str) -> bool {
-        let given = |words: &str| -> std::collections::BTreeMap<String, String> {
+        let given = |words: &str| -> BTreeMap<String, String> {
             let pairs = words.split_whitespace().filter_map(|word| word.trim_start_matches("-p").split_once('='));
             pairs.map(|(name, value)| (name.to_owned(), value.trim_matches(['\'', '"']).to_owned())).collect()
         };
@@ -151,7 +158,10 @@ impl Shell {
             Line::Hunt(words) => {
                 let (name, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
                 let bound = self.hunts.find(name).map_err(|error| error.to_string()).and_then(|hunt| {
-                    let values = hunt.bound(&given(rest)).map_err(|error| error.to_string())?;
+                    let mut values = self.desk.given();
+                    values.retain(|name, _| hunt.params.contains_key(name));
+                    values.extend(given(rest));
+                    let values = hunt.bound(&values).map_err(|error| error.to_string())?;
                     Ok((hunt.sql.clone(), values))
                 });
                 match bound {
@@ -161,6 +171,11 @@ impl Shell {
             }
             Line::Format(word) => match Output::from_str(word, true) {
                 Ok(output) => self.output = output,
+                Err(_) if word.eq_ignore_ascii_case("parquet") => {
+                    eprintln!(
+                        "error: Parquet is nothing for a terminal: tokentrail query -o parquet \"SELECT ...\" > FILE"
+                    );
+                }
                 Err(_) => eprintln!("error: \\o takes table, json, ndjson or csv"),
             },
             Line::Timing => {
@@ -175,16 +190,20 @@ impl Shell {
 
     async fn ask(&self, sql: &str, values: Option<Values>) {
         let started = Instant::now();
-        let values = values.unwrap_or_else(|| Values::Given(self.desk.given()));
+        let values = values.unwrap_or_else(|| Values::Offered(self.desk.given()));
         match self.desk.ask(sql, values, self.output).await {
             Ok(answer) => {
-                if let Err(error) = self.desk.show(&answer, self.output) {
-                    eprintln!("error: {error:#}");
+                if let Err(error) = self.show(&answer) {
+                    match self.stop.was_pressed() {
+                        true => eprintln!("\nCancelled."),
+                        false => eprintln!("error: {error}"),
+                    }
+                    return;
                 }
+                self.desk.tell_cut(&answer);
                 if self.is_timed {
-                    let rows = answer.rows.count();
-                    let s = if rows == 1 { "" } else { "s" };
-                    eprintln!("{rows} row{s}, {:.3} s", started.elapsed().as_secs_f64());
+                    let rows = counted(answer.rows.count(), "row");
+                    eprintln!("{rows}, {:.3} s", started.elapsed().as_secs_f64());
                 }
             }
             Err(QueryError::Cancelled) => eprintln!("\nCancelled."),
@@ -192,11 +211,18 @@ impl Shell {
         }
     }
 
+    /// Prints an answer until its end, or Ctrl-C.
+    fn show(&self, answer: &Answer) -> io::Result<()> {
+        self.stop.forget();
+        let out = Stoppable { out: io::stdout().lock(), stop: self.stop.clone() };
+        let shown = print_to(&answer.rows, self.output, &mut io::BufWriter::new(out));
+        // The last piece that was written may have ended within a line.
+        io::stdout().flush().and(shown)
+    }
+
     /// Everything that Tab completes: tables, columns, functions, keywords, commands, hunts.
     async fn words(&self) -> Result<Vec<String>, QueryError> {
-        let state = self.desk.lake.events().refresh().await?;
-        // Naming a view of folds makes all of them known.
-        let context = self.desk.session(&state, "SELECT 1 FROM grants", clock::now_micros()).await?;
+        let context = self.desk.everything().await?;
         let mut words: Vec<String> = KEYWORDS.split_whitespace().map(str::to_owned).collect();
         words.extend(crate::query::names(&context).await?);
         words.extend(self.hunts.all().map(|hunt| hunt.name.clone()));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::Format;
 use crate::ingest;
+use crate::policy::spelling::nearest;
 
 /// What a process may do of all that a service does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -241,7 +242,11 @@ impl SourceConfig {
         }
         if let Some(word) = self.format.as_deref().filter(|word| Format::parse(word).is_none()) {
             let known: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
-            check(true, format!("{name}: format {word:?} is not one of {}", known.join(", ")));
+            let advice = match nearest(word, known.iter().copied()) {
+                Some((word, true)) => format!("; did you mean {word:?}?"),
+                _ => String::new(),
+            };
+            check(true, format!("{name}: unknown format {word:?}{advice} (there are {})", known.join(", ")));
         }
         check(self.format.is_some() && self.mapping.is_some(), format!("{name}: give a format or a mapping, not both"));
         wrong

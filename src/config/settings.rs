@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Config, SourceConfig};
+use super::{Config, Overrides, SourceConfig};
 use crate::alert::reach;
 use crate::csv::Layout;
 use crate::decode::mapping::Mapping;
@@ -43,12 +43,12 @@ impl Reading {
 }
 
 impl Settings {
-    /// Reads a configuration and every file that it names.
+    /// Reads a configuration and every file that it, or what counts more, names.
     ///
     /// # Errors
     /// All problems of all files, each with file and line where it has them.
-    pub fn load(path: &Path) -> Result<Self, Vec<String>> {
-        let config = Config::load(path).map_err(|error| lines(&error))?;
+    pub fn load(path: &Path, over: &Overrides) -> Result<Self, Vec<String>> {
+        let config = Config::load(path, over).map_err(|error| lines(&error))?;
         let mut problems = Vec::new();
         let policy = or_problem(&mut problems, config.detect.policy.as_deref().map(Policy::load).transpose());
         let identities =

@@ -104,6 +104,28 @@ WHERE copy = 1";
 /// Views that read `grants`.
 const OF_GRANTS: [&str; 3] = ["ends", "logged_out", "compromised"];
 
+/// What queries can ask of a frame beside the views of events.
+pub const ASKED: &[&str] = &[
+    "grants",
+    "hosts",
+    "contexts",
+    "exercises",
+    "places",
+    "all_places",
+    "machines",
+    "host_bounds",
+    "active_days",
+    "refresh_days",
+    "source_minutes",
+    "issuers",
+    "country_discs",
+    "lifetimes",
+    "ends",
+    "broad_ends",
+    "logged_out",
+    "compromised",
+];
+
 type Tables = Vec<(String, Arc<dyn TableProvider>)>;
 
 /// Of what a session is.
@@ -251,6 +273,18 @@ impl<'p> Frame<'p> {
     /// The session over all grants, for whoever needs nothing else of the frame.
     pub fn into_session(self) -> SessionContext {
         self.wide
+    }
+
+    /// The same for queries: without the tables that only stand behind its views, which would be there
+    /// or not depending on what else a query names.
+    pub fn into_asked(self) -> Result<SessionContext, QueryError> {
+        let behind = self.seen.tables.iter().map(|(name, _)| name.clone());
+        let behind = behind.chain(self.folds.iter().map(|fold| format!("{}_fold", fold.name)));
+        for name in behind.filter(|name| !ASKED.contains(&name.as_str()) && !views::OF_EVENTS.contains(&name.as_str()))
+        {
+            self.wide.deregister_table(name.as_str())?;
+        }
+        Ok(self.wide)
     }
 
     /// The rows of these grants, or what happened on these hosts, read once for whoever is to see them.

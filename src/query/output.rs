@@ -130,7 +130,17 @@ pub fn ndjson(batches: &[RecordBatch], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Rows as a Parquet file, with the types that they have.
-pub fn parquet(rows: &super::Rows, out: impl Write + Send) -> Result<(), ParquetError> {
+///
+/// # Errors
+/// That of `out` as it is, or rows that Parquet has no type for.
+pub fn parquet(rows: &super::Rows, out: impl Write + Send) -> io::Result<()> {
+    write_parquet(rows, out).map_err(|error| match error {
+        ParquetError::External(error) => error.downcast::<io::Error>().map_or_else(io::Error::other, |error| *error),
+        error => io::Error::other(error),
+    })
+}
+
+fn write_parquet(rows: &super::Rows, out: impl Write + Send) -> Result<(), ParquetError> {
     let compressed = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
     let mut writer = ArrowWriter::try_new(out, rows.schema.clone(), Some(compressed))?;
     for batch in &rows.batches {

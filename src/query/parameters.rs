@@ -19,12 +19,7 @@ const KNOWN: &str = "as_of";
 /// # Errors
 /// One is missing, is not asked for, or does not fit its place; each is named.
 pub fn bind(frame: DataFrame, given: &BTreeMap<String, String>, now: i64) -> Result<DataFrame, QueryError> {
-    let asked: BTreeMap<String, Option<DataType>> = frame
-        .logical_plan()
-        .get_parameter_types()?
-        .into_iter()
-        .map(|(name, kind)| (name.trim_start_matches('$').to_owned(), kind))
-        .collect();
+    let asked = asked(&frame)?;
     if let Some(name) = given.keys().find(|name| !asked.contains_key(*name)) {
         let advice = match (nearest(name, asked.keys().map(String::as_str)), asked.is_empty()) {
             (Some((word, true)), _) => format!("; did you mean ${word}?"),
@@ -43,6 +38,19 @@ pub fn bind(frame: DataFrame, given: &BTreeMap<String, String>, now: i64) -> Res
         values.push((name.as_str(), value));
     }
     if values.is_empty() { Ok(frame) } else { Ok(frame.with_param_values(values)?) }
+}
+
+/// Of the values that are there, those that a query asks for.
+pub fn wanted(frame: &DataFrame, mut given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, QueryError> {
+    let asked = asked(frame)?;
+    given.retain(|name, _| asked.contains_key(name));
+    Ok(given)
+}
+
+/// The names that a query asks for, and the types that their places need.
+fn asked(frame: &DataFrame) -> Result<BTreeMap<String, Option<DataType>>, QueryError> {
+    let types = frame.logical_plan().get_parameter_types()?;
+    Ok(types.into_iter().map(|(name, kind)| (name.trim_start_matches('$').to_owned(), kind)).collect())
 }
 
 /// Binds values that have their types already, and `$as_of`.

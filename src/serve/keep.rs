@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::pages::Condition;
+use super::pages::{Condition, Failure};
 
 /// How long to wait after the first failure; then twice as long each time.
 const FIRST: Duration = Duration::from_secs(1);
@@ -35,8 +35,12 @@ async fn keep_from<W, F>(
     report(Condition::Starting);
     while !*stop.borrow() {
         let began = Instant::now();
+        let mut what = "it ended with an error, and is tried again";
         // On a task of its own: a panic ends the work and not the service.
-        let ended = tokio::spawn(work()).await.unwrap_or_else(|error| Err(format!("it broke off: {error}")));
+        let ended = tokio::spawn(work()).await.unwrap_or_else(|error| {
+            what = "it broke off, and is tried again";
+            Err(format!("it broke off: {error}"))
+        });
         if *stop.borrow() {
             break;
         }
@@ -48,7 +52,7 @@ async fn keep_from<W, F>(
             wait = first;
         }
         tracing::error!(part = name, seconds = wait.as_secs(), "{reason}; it is tried again");
-        report(Condition::Failing(reason));
+        report(Condition::Failing(Failure::new(what)));
         // The time passed, or the service stops.
         let _ = timeout(wait, stop.wait_for(|stop| *stop)).await;
         wait = (wait * 2).min(LONGEST);
@@ -83,6 +87,7 @@ mod tests {
         let seen = seen.into_inner().unwrap();
         assert_eq!(seen.first(), Some(&Condition::Starting));
         assert_eq!(seen.last(), Some(&Condition::Stopping));
-        assert!(matches!(&seen[2], Condition::Failing(reason) if reason.contains("broke off")), "{seen:?}");
+        assert_eq!(seen[1], Condition::Failing(Failure::new("it ended with an error, and is tried again")));
+        assert!(matches!(&seen[2], Condition::Failing(failure) if failure.what.contains("broke off")), "{seen:?}");
     }
 }

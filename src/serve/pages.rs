@@ -4,6 +4,7 @@
 //! and are bounded: so many connections, each so long.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -38,9 +39,33 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(120);
 pub enum Condition {
     Starting,
     Ready,
-    /// It is tried again; the words are for operators and hold nothing out of a record.
-    Failing(String),
+    /// It is tried again.
+    Failing(Failure),
     Stopping,
+}
+
+/// What failed. These pages are read by whoever reaches them, and what an error says may quote a record or a secret: so
+/// there is no room for it here, and it stands in the log alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The source's name in the configuration, where a source failed.
+    pub source: Option<String>,
+    pub what: &'static str,
+}
+
+impl Failure {
+    pub fn new(what: &'static str) -> Self {
+        Self { source: None, what }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(name) => write!(f, "source {name}: {}", self.what),
+            None => f.write_str(self.what),
+        }
+    }
 }
 
 /// How each part is. Ready is who has parts that are all ready.
@@ -69,7 +94,7 @@ impl Parts {
         let line = |(part, condition): (&&str, &Condition)| match condition {
             Condition::Starting => format!("{part}: starting\n"),
             Condition::Ready => format!("{part}: ready\n"),
-            Condition::Failing(reason) => format!("{part}: failing: {reason}\n"),
+            Condition::Failing(failure) => format!("{part}: failing: {failure}; the log of this process says why\n"),
             Condition::Stopping => format!("{part}: stopping\n"),
         };
         let ready = !conditions.is_empty() && conditions.values().all(|condition| *condition == Condition::Ready);

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::lease::Held;
-use super::pages::{Condition, Parts};
+use super::pages::{Condition, Failure, Parts};
 use super::{Shared, keep};
 use crate::config::Reading;
 use crate::csv::Layout;
@@ -46,7 +46,9 @@ impl Conditions {
             None => all.remove(source),
         };
         let failing = all.iter().find_map(|(name, condition)| match condition {
-            Condition::Failing(reason) => Some(Condition::Failing(format!("{name}: {reason}"))),
+            Condition::Failing(failure) => {
+                Some(Condition::Failing(Failure { source: Some(name.clone()), ..failure.clone() }))
+            }
             _ => None,
         });
         let other = all.values().find(|condition| **condition != Condition::Ready).cloned();

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 
 use super::Shared;
-use crate::config::{Config, Settings};
+use crate::config::{Config, Overrides, Settings};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ type Stamps = BTreeMap<PathBuf, Option<(u64, Option<SystemTime>)>>;
 
 /// Reads the configuration again whenever it is another, until the service stops.
 pub async fn watch(
-    file: PathBuf,
+    (file, over): (PathBuf, Overrides),
     settings: watch::Sender<Arc<Settings>>,
     shared: Shared,
     mut hangups: mpsc::Receiver<()>,
@@ -46,7 +46,7 @@ pub async fn watch(
             continue;
         }
         hash = read;
-        let taken = Settings::load(&file).and_then(|new| fits(&old.config, &new.config).map(|()| new));
+        let taken = Settings::load(&file, &over).and_then(|new| fits(&old.config, &new.config).map(|()| new));
         shared.metrics.reloaded(taken.is_ok());
         shared.metrics.part("configuration", taken.is_ok());
         match taken {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::lease::Held;
-use super::pages::Condition;
+use super::pages::{Condition, Failure};
 use super::schedule::Schedule;
 use crate::config::Settings;
 use crate::detect::reads::Class;
@@ -122,7 +122,9 @@ async fn once(
         }
         Some(Err(error)) => {
             tracing::error!(%error, "a run of the detectors failed; it is tried again");
-            shared.parts.set("detect", Condition::Failing(error.to_string()));
+            shared
+                .parts
+                .set("detect", Condition::Failing(Failure::new("a run of the detectors failed, and is tried again")));
             None
         }
         None => {

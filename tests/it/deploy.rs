@@ -76,7 +76,7 @@ fn commands() -> Vec<(String, Vec<String>)> {
 #[test]
 fn the_configurations_of_deploy_and_of_the_docs_are_good() {
     for path in ["deploy/tokentrail.toml", "src/config/example.toml"] {
-        if let Err(error) = tokentrail::config::Config::load(&root().join(path)) {
+        if let Err(error) = tokentrail::config::Config::load(&root().join(path), &Default::default()) {
             panic!("{path}: {error}");
         }
     }

@@ -1,6 +1,7 @@
 //! All integration tests in one binary: each one more would link DataFusion again.
 
 mod alert;
+mod asking;
 mod authoring;
 mod bad_input;
 mod cases;

@@ -241,7 +241,7 @@ fn twelve_mistakes_are_told_at_once_with_file_line_and_key() {
         "tokentrail.toml:5: commit_rows",
         "tokentrail.toml:6: unknown key \"commit_mss\"; did you mean \"commit_ms\"?",
         "tokentrail.toml:9: unknown key \"every_secnds\"; did you mean \"every_seconds\"?",
-        "format \"okto\"",
+        "unknown format \"okto\"; did you mean \"okta\"?",
         "tokentrail.toml:13: unknown key \"polcy\"; did you mean \"policy\"?",
         "tokentrail.toml:14: apart_seconds",
         "tokentrail.toml:16: ",

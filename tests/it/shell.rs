@@ -119,6 +119,45 @@ fn the_shell_answers_completes_remembers_and_survives_ctrl_c() {
 }
 
 #[test]
+fn the_shell_lists_all_there_is_takes_values_where_they_are_asked_and_stops_printing() {
+    let home = tempfile::tempdir().unwrap();
+    let arguments = ["--lake", &DEMO.uri(), "query", "-p", "who=mallory@example.com", "-p", "host=jump-berlin-1"];
+    let mut shell = Terminal::start(&arguments, home.path().to_str().unwrap());
+    // A statement that asks for no value, one that does, and a hunt that asks for another.
+    shell.enter("SELECT 6 * 7 AS answer;\r");
+    shell.until("42");
+    shell.enter("SELECT MAX(subject_id) AS s FROM token_events WHERE subject_id = $who;\r");
+    shell.until("mallory@example.com");
+    shell.enter("\\hunt who_uses_host\r");
+    shell.until("peggy@example.com");
+    shell.enter("\\d\r");
+    let listed = shell.until("rows,");
+    for name in ["grants", "contexts", "hosts", "compromised", "token_events"] {
+        assert!(listed.contains(&format!(" {name} ")), "{name} is not in\n{listed}");
+    }
+    assert!(!listed.contains("_parts"), "{listed}");
+    shell.enter("\\o parquet\r");
+    shell.until("nothing for a terminal");
+    shell.enter("\\o ndjson\r");
+    // Some hundred megabytes, of which few come.
+    shell.enter("SELECT a.*, b.raw FROM events a, events b;\r");
+    shell.until("\"event_id\":");
+    shell.press("\u{3}");
+    shell.until("Cancelled.");
+    shell.enter("SELECT 5 * 5 AS answer;\r");
+    shell.until("{\"answer\":25}");
+    shell.enter("\u{4}");
+    assert!(shell.ends_well());
+}
+
+#[test]
+fn parquet_is_not_written_to_a_terminal() {
+    let mut query = Terminal::start(&["--lake", &DEMO.uri(), "query", "-o", "parquet", "SELECT 1"], "/nonexistent");
+    query.until("Parquet is nothing for a terminal");
+    assert!(!query.ends_well());
+}
+
+#[test]
 fn an_ingest_on_a_terminal_shows_how_far_it_is() {
     let lake = TempLake::new();
     let file = lake.path("many.ndjson");

@@ -12,7 +12,7 @@ use tokentrail::detect::{self, Request};
 use tokentrail::ingest::{self, Options};
 use tokentrail::policy::Policy;
 use tokentrail::serve::metrics::{AlertOutcome, Metrics};
-use tokentrail::serve::pages::{Condition, Pages, Parts};
+use tokentrail::serve::pages::{Condition, Failure, Pages, Parts};
 use tokentrail::source::file::FileSource;
 use tokio::sync::watch;
 
@@ -122,9 +122,12 @@ async fn readiness_is_that_of_every_part() {
     assert_eq!(page(pages.address, "/healthz").await.0, 200);
     assert_eq!(page(pages.address, "/readyz").await.0, 503, "nothing has started");
     parts.set("ingest", Condition::Ready);
-    parts.set("detect", Condition::Failing("the lake cannot be reached".into()));
+    parts.set("detect", Condition::Failing(Failure::new("it ended with an error")));
     let (status, _, text) = page(pages.address, "/readyz").await;
-    assert_eq!((status, text.as_str()), (503, "detect: failing: the lake cannot be reached\ningest: ready\n"));
+    assert_eq!(
+        (status, text.as_str()),
+        (503, "detect: failing: it ended with an error; the log of this process says why\ningest: ready\n")
+    );
     assert!(page(pages.address, "/metrics").await.2.contains("tokentrail_part_up{part=\"detect\"} 0"));
     parts.set("detect", Condition::Ready);
     assert_eq!(page(pages.address, "/readyz").await.0, 200);

@@ -1,6 +1,7 @@
 //! The report as one screen: 100 columns, 40 lines, what needs a hand last, where the eye rests.
 
 use super::hands::AGES;
+use super::super::standard::counted;
 use super::{Report, Source};
 use crate::finding::Severity;
 use crate::timeline::Tone;
@@ -19,9 +20,9 @@ pub fn lines(report: &Report, zone: &Zone, width: usize) -> Vec<Vec<Piece>> {
         (
             Tone::Faint,
             format!(
-                "   {} rows in {} files, {:.1} MB   {}",
-                report.rows,
-                report.files,
+                "   {} in {}, {:.1} MB   {}",
+                counted(report.rows as usize, "row"),
+                counted(report.files, "file"),
                 report.bytes as f64 / 1e6,
                 zone.moment(report.as_of)
             ),
@@ -129,7 +130,7 @@ fn runs(report: &Report, zone: &Zone, lines: &mut Vec<Vec<Piece>>) {
     lines.push(faint("last runs of detectors".to_owned()));
     for run in &report.runs {
         let behind = match report.version - run.version {
-            behind if behind > 0 => format!(", {behind} versions ago"),
+            behind if behind > 0 => format!(", {} ago", counted(behind as usize, "version")),
             _ => String::new(),
         };
         let failed = if run.failed.is_empty() { String::new() } else { format!(", {} FAILED", run.failed.len()) };
@@ -137,11 +138,11 @@ fn runs(report: &Report, zone: &Zone, lines: &mut Vec<Vec<Piece>>) {
         lines.push(vec![(
             tone,
             format!(
-                "  {}  as of {}  version {}{behind}: {} detectors{failed}",
+                "  {}  as of {}  version {}{behind}: {}{failed}",
                 zone.moment(run.at),
                 zone.moment(run.as_of),
                 run.version,
-                run.detectors
+                counted(run.detectors, "detector")
             ),
         )]);
     }
