@@ -139,6 +139,10 @@ fn meant(message: &str, text: &str, span: &Range<usize>) -> Option<String> {
 fn item(text: &str, span: &Range<usize>) -> Option<(Range<usize>, String)> {
     let root = DeTable::parse(text).ok()?;
     let (mut item, path) = within(root.get_ref(), span)?;
+    // A dotted key goes with its first parts.
+    if text[..item.start].trim_end().ends_with('.') {
+        item.start = text[..item.start].rfind(['\n', '{', ',']).map_or(0, |at| at + 1);
+    }
     // A header goes with all that stands below it, which would else belong to the table before.
     let line_start = text[..item.start].rfind('\n').map_or(0, |at| at + 1);
     if text[line_start..].trim_start().starts_with('[') {
