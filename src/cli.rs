@@ -85,7 +85,8 @@ pub struct Global {
     #[arg(long, global = true, env = "TOKENTRAIL_QUERIES")]
     pub queries: Option<PathBuf>,
     /// How to print data
-    #[arg(short = 'o', long = "output", global = true, env = "TOKENTRAIL_OUTPUT", value_enum, default_value_t)]
+    #[arg(short = 'o', long = "output", value_name = "OUTPUT", global = true)]
+    #[arg(env = "TOKENTRAIL_OUTPUT", value_enum, default_value_t)]
     asked: Printing,
     /// The same for everything but Parquet, which only queries can write.
     #[arg(skip)]

@@ -72,7 +72,11 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Mended<T> {
             continue;
         }
         let Some((item, place)) = found else { break };
-        blank(&mut text, &item);
+        text = blanked(&text, &item);
+        // A table that is spread over several dotted keys has no place of its own: the rest is told another time.
+        if DeTable::parse(&text).is_err() {
+            break;
+        }
         gone.0.insert(place);
     }
     Mended { value: None, mistakes, gone }
@@ -139,6 +143,10 @@ fn meant(message: &str, text: &str, span: &Range<usize>) -> Option<String> {
 fn item(text: &str, span: &Range<usize>) -> Option<(Range<usize>, String)> {
     let root = DeTable::parse(text).ok()?;
     let (mut item, path) = within(root.get_ref(), span)?;
+    // A dotted key goes with its first parts.
+    if text[..item.start].trim_end().ends_with('.') {
+        item.start = text[..item.start].rfind(['\n', '{', ',']).map_or(0, |at| at + 1);
+    }
     // A header goes with all that stands below it, which would else belong to the table before.
     let line_start = text[..item.start].rfind('\n').map_or(0, |at| at + 1);
     if text[line_start..].trim_start().starts_with('[') {
@@ -171,7 +179,7 @@ fn within(table: &DeTable<'_>, span: &Range<usize>) -> Option<(Range<usize>, Str
 }
 
 /// Puts blanks where an item stands, and the comma behind it if it stands within braces; lines stay where they are.
-fn blank(text: &mut String, item: &Range<usize>) {
+fn blanked(text: &str, item: &Range<usize>) -> String {
     let rest = text.get(item.end..).unwrap_or_default();
     let spaces = rest.len() - rest.trim_start_matches([' ', '\t']).len();
     let comma = usize::from(rest[spaces..].starts_with(','));
@@ -181,5 +189,5 @@ fn blank(text: &mut String, item: &Range<usize>) {
         _ if item.contains(&at) => " ".repeat(letter.len_utf8()),
         other => other.to_string(),
     };
-    *text = text.char_indices().map(blanked).collect();
+    text.char_indices().map(blanked).collect()
 }

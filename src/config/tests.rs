@@ -122,6 +122,8 @@ fn a_mistyped_type_is_one_problem() {
         let told = self::told(&inline);
         assert_eq!(told.len(), 1, "{inline}: {told:#?}");
     }
+    let spread = told(&format!("[alert]\nsinks.oncall.type = \"pigeon\"\nsinks.oncall.url = \"http://x/\"{ROUTE}"));
+    assert!(spread.len() == 1 && spread[0].contains("\"pigeon\""), "{spread:#?}");
     // Read on as it was meant, what is wrong beside it is told as well.
     let two = told(&format!("[alert.sinks.oncall]\ntype = \"webhok\"\npath = \"x\"\nurl = \"http://x/\"{ROUTE}"));
     assert_eq!(two.len(), 2, "{two:#?}");

@@ -122,7 +122,11 @@ fn a_full_disk_stops_with_a_message_and_leaves_the_lake_as_it_was() {
     assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(!second.status.success() && said.contains("No space left") && !said.contains("panicked"), "{said}");
-    assert!(String::from_utf8_lossy(&status.stdout).contains("1 rows"), "{}", String::from_utf8_lossy(&status.stdout));
+    assert!(
+        String::from_utf8_lossy(&status.stdout).contains("1 row in"),
+        "{}",
+        String::from_utf8_lossy(&status.stdout)
+    );
 }
 
 #[test]
