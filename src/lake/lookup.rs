@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::Array as _;
+use arrow::array::{Array as _, RecordBatch};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
@@ -18,8 +18,12 @@ use super::log::DataFile;
 use super::{Lake, LakeError};
 use crate::event::columns;
 
+mod bytes;
 mod hash;
 mod list;
+mod rows;
+
+pub use rows::Wanted;
 
 use list::{Entry, Place};
 
@@ -93,6 +97,21 @@ impl Lookup {
         });
         let parts = files.chunks(share).zip(found);
         parts.flat_map(|(all, found)| found.unwrap_or_else(|| all.iter().copied().cloned().collect())).collect()
+    }
+}
+
+impl Lookup {
+    /// What `each` makes of the rows that are asked for, out of these files; none if the lake is not on this machine.
+    ///
+    /// # Errors
+    /// A data file that cannot be read.
+    pub fn rows<T: Send>(
+        &self,
+        files: &[DataFile],
+        wanted: &Wanted<'_>,
+        each: impl Fn(&RecordBatch) -> Vec<T> + Sync,
+    ) -> Option<Result<Vec<T>, LakeError>> {
+        self.root.as_ref().map(|root| rows::read(root, files, wanted, each))
     }
 }
 
