@@ -4,8 +4,8 @@ use crate::lake::{Lake, maintenance};
 /// A checkpoint of a lake with two files of one row each, as its writer left it.
 async fn checkpoint(folder: &std::path::Path) -> (Bytes, std::sync::Arc<State>) {
     let lake = Lake::open_or_create(&folder.display().to_string()).await.unwrap();
-    for (name, day, value) in [("one", "2026-01-01", Some("a \"b\"")), ("two", "", None)] {
-        let values = BTreeMap::from([("class".to_owned(), value.map(str::to_owned)), ("day".to_owned(), Some(day.into()))]);
+    for (name, day, value) in [("one", "2026-01-01", Some("a \"b\"")), ("two", "2026-01-02", None)] {
+        let values = BTreeMap::from([("class".to_owned(), value.map(str::to_owned)), ("event_date".to_owned(), Some(day.into()))]);
         let add = log::Add {
             path: format!("{name}.parquet"),
             partition_values: values,
