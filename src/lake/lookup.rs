@@ -132,11 +132,7 @@ fn path(lake: &Lake, root: &Path) -> PathBuf {
     lake.join("folds").join("lookup").join("filters")
 }
 
-async fn bring_up_to_date(
-    lake: &Lake,
-    root: &Path,
-    files: &HashMap<String, DataFile>,
-) -> Result<Known, LakeError> {
+async fn bring_up_to_date(lake: &Lake, root: &Path, files: &HashMap<String, DataFile>) -> Result<Known, LakeError> {
     let path = path(lake, root);
     let mut known = list::read(&path);
     let is_asked = |file: &&DataFile| {

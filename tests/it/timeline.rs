@@ -192,7 +192,9 @@ fn copies_of_filters_that_are_broken_or_of_another_lake_change_no_answer() {
     // Each filter is good, but where another file's should be.
     let mut moved = whole.clone();
     moved.rotate_left(whole.len() / 3 / 36 * 36);
-    for (when, bytes) in [("cut", &whole[..whole.len() / 2]), ("turned", &turned[..]), ("moved", &moved[..]), ("empty", &[])] {
+    for (when, bytes) in
+        [("cut", &whole[..whole.len() / 2]), ("turned", &turned[..]), ("moved", &moved[..]), ("empty", &[])]
+    {
         fs::write(&book, bytes).unwrap();
         check(when);
     }

@@ -4,19 +4,21 @@ use crate::lake::{Lake, maintenance};
 /// A checkpoint of a lake with two files of one row each, as its writer left it.
 async fn checkpoint(folder: &std::path::Path) -> (Bytes, std::sync::Arc<State>) {
     let lake = Lake::open_or_create(&folder.display().to_string()).await.unwrap();
-    for (name, day, value) in [("one", "2026-01-01", Some("a \"b\"")), ("two", "2026-01-02", None)] {
-        let values = BTreeMap::from([("class".to_owned(), value.map(str::to_owned)), ("event_date".to_owned(), Some(day.into()))]);
+    for (name, day, class, has_stats) in [("one", "2026-01-01", "a \"b\"", true), ("two", "2026-01-02", "", false)] {
+        let values =
+            BTreeMap::from([("class".to_owned(), Some(class.to_owned())), ("event_date".to_owned(), Some(day.into()))]);
         let add = log::Add {
             path: format!("{name}.parquet"),
             partition_values: values,
             size: 7,
             modification_time: 1_790_000_000_000,
             data_change: true,
-            stats: value.map(|_| "{\"numRecords\":3,\"nullCount\":{\"numRecords\":9}}".to_owned()),
+            stats: has_stats.then(|| "{\"numRecords\":3,\"nullCount\":{\"numRecords\":9}}".to_owned()),
             deletion_vector: None,
         };
         let positions = BTreeMap::from([("file:x/0".to_owned(), 4)]);
-        let commit = super::super::table::Commit { operation: "WRITE", adds: vec![add], positions, ..Default::default() };
+        let commit =
+            super::super::table::Commit { operation: "WRITE", adds: vec![add], positions, ..Default::default() };
         lake.events().commit(commit, |_, _| Ok::<(), ()>(())).await.unwrap().unwrap();
     }
     maintenance::checkpoint(lake.events()).await.unwrap();

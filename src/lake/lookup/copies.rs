@@ -35,10 +35,11 @@ fn path_of(folder: &Path, book: u64) -> PathBuf {
     folder.join(format!("copies-{book:016x}"))
 }
 
-fn check(bits: &[u8], whose: u64, offset: u64) -> [u8; CHECK_BYTES] {
-    let mut text = bits.to_vec();
-    text.extend_from_slice(&whose.to_le_bytes());
-    text.extend_from_slice(&offset.to_le_bytes());
+fn check(bits: &[u8; 32], whose: u64, offset: u64) -> [u8; CHECK_BYTES] {
+    let mut text = [0; 48];
+    text[..32].copy_from_slice(bits);
+    text[32..40].copy_from_slice(&whose.to_le_bytes());
+    text[40..].copy_from_slice(&offset.to_le_bytes());
     (xxh64(&text) as u32).to_le_bytes()
 }
 
@@ -72,12 +73,7 @@ impl Books {
 ///
 /// # Errors
 /// What cannot be read or written; the list then says what it said, or that there is no copy.
-pub fn bring_up_to_date(
-    folder: &Path,
-    root: &Path,
-    known: &mut Known,
-    alive: impl Fn(&str) -> bool,
-) -> io::Result<()> {
+pub fn bring_up_to_date(folder: &Path, root: &Path, known: &mut Known, alive: impl Fn(&str) -> bool) -> io::Result<()> {
     let books = Books::open(folder, known);
     for (_, entry) in known.iter().filter(|(path, _)| !alive(path)) {
         if let Some(copy) = entry.copy.filter(|copy| books.0.contains_key(&copy.book)) {
@@ -87,8 +83,11 @@ pub fn bring_up_to_date(
     for entry in known.values_mut() {
         entry.copy = entry.copy.filter(|copy| books.0.contains_key(&copy.book));
     }
-    let missing: Vec<String> =
-        known.iter().filter(|(path, entry)| entry.copy.is_none() && alive(path)).map(|(path, _)| path.clone()).collect();
+    let missing: Vec<String> = known
+        .iter()
+        .filter(|(path, entry)| entry.copy.is_none() && alive(path))
+        .map(|(path, _)| path.clone())
+        .collect();
     if missing.len() < FILES_MIN || missing.len() * 8 < known.len() {
         return Ok(());
     }
@@ -117,7 +116,7 @@ fn copy(file: &Path, path: &str, entry: &Entry, mut offset: u64, out: &mut impl 
     for place in places(entry) {
         let mut bits = vec![0; place.blocks as usize * 32];
         read_at(&file, &mut bits, place.offset)?;
-        for block in bits.chunks_exact(32) {
+        for block in bits.as_chunks::<32>().0 {
             out.write_all(block)?;
             out.write_all(&check(block, whose, offset))?;
             offset += BLOCK_BYTES;

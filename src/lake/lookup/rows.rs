@@ -88,9 +88,8 @@ fn of_file<T>(
     // Only of what rows are ordered by do bounds of pages say anything.
     let is_ordered = matches!(wanted.any, [("grant_id", _)]);
     let bounds = if is_ordered { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
-    let options = ArrowReaderOptions::new()
-        .with_column_index_policy(bounds)
-        .with_offset_index_policy(PageIndexPolicy::Optional);
+    let options =
+        ArrowReaderOptions::new().with_column_index_policy(bounds).with_offset_index_policy(PageIndexPolicy::Optional);
     // Files as they are written today need not tell their schema.
     let as_today = ArrowReaderMetadata::load(&source, options.clone().with_schema(FILE_SCHEMA.clone()));
     let metadata = as_today.or_else(|_| ArrowReaderMetadata::load(&source, options))?;
@@ -106,8 +105,7 @@ fn of_file<T>(
     let shown = ProjectionMask::columns(builder.parquet_schema(), wanted.columns.iter().copied());
     let test = Test::of(wanted);
     let predicate = ArrowPredicateFn::new(columns, move |batch| test.rows(&batch));
-    let reader =
-        builder.with_projection(shown).with_row_filter(RowFilter::new(vec![Box::new(predicate)])).build()?;
+    let reader = builder.with_projection(shown).with_row_filter(RowFilter::new(vec![Box::new(predicate)])).build()?;
     let mut found = Vec::new();
     for batch in reader {
         found.extend(each(&whole(&batch?, file, wanted.columns)?));
