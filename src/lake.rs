@@ -3,6 +3,7 @@
 //! Rows and positions go into one commit, so a crash can neither lose nor repeat a record. Delta, because DuckDB,
 //! Polars, Spark and Trino read it as it is. This module is the only one that knows the `deltalake` crate.
 
+mod checkpoint;
 pub mod keys;
 pub mod log;
 pub mod lookup;

@@ -193,19 +193,26 @@ fn unsupported(protocol: &Protocol) -> Option<String> {
     None
 }
 
+/// How many rows a file's statistics state; 0 if they do not.
+pub(super) fn rows_of(stats: &str) -> u64 {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Stats {
+        num_records: Option<u64>,
+    }
+    // As it is written here the number comes first, and the rest need not be looked at.
+    let digits = stats.strip_prefix("{\"numRecords\":").and_then(|rest| rest.split([',', '}']).next());
+    let whole = || serde_json::from_str::<Stats>(stats).ok().and_then(|stats| stats.num_records);
+    digits.and_then(|digits| digits.parse().ok()).or_else(whole).unwrap_or(0)
+}
+
 impl From<Add> for DataFile {
     fn from(add: Add) -> Self {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Stats {
-            num_records: Option<u64>,
-        }
-        let rows = add.stats.as_deref().and_then(|s| serde_json::from_str::<Stats>(s).ok()).and_then(|s| s.num_records);
         Self {
             path: add.path,
             partition_values: add.partition_values,
             bytes: add.size.max(0) as u64,
-            rows: rows.unwrap_or(0),
+            rows: add.stats.as_deref().map_or(0, rows_of),
             modified_at_ms: add.modification_time,
             stats: add.stats,
         }

@@ -2,14 +2,16 @@
 //!
 //! Every id column of every file has a bloom filter, and asking it takes 32 bytes of the file; finding them takes the
 //! footer, which is a thousand times as long. Data files never change, so where each filter lies is written down once,
-//! beside the tables, and brought up to date by whoever looks something up. The list holds places, never ids: what is
-//! erased from the data is not kept here. It can always be made again.
+//! beside the tables, and brought up to date by whoever looks something up; the filters themselves are copied beside
+//! each other ([`copies`]). The list holds places, never ids: what is erased from the data is not kept here. All of it
+//! can always be made again.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::Array as _;
+use arrow::array::{Array as _, RecordBatch};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
@@ -18,10 +20,16 @@ use super::log::DataFile;
 use super::{Lake, LakeError};
 use crate::event::columns;
 
+mod bytes;
+mod copies;
 mod hash;
 mod list;
+mod rows;
 
-use list::{Entry, Place};
+pub use rows::Wanted;
+
+use copies::Books;
+use list::{Entry, Known, Place};
 
 /// Files whose footers are read by one task.
 const FILES_A_TASK: usize = 64;
@@ -43,7 +51,8 @@ pub enum Among {
 pub struct Lookup {
     /// The folder of `events`; none where the lake is not on this machine's file system.
     root: Option<PathBuf>,
-    known: HashMap<String, Entry>,
+    known: Known,
+    books: Books,
 }
 
 impl Lookup {
@@ -52,12 +61,13 @@ impl Lookup {
     /// # Errors
     /// If a data file cannot be read. A list of places that cannot be read or written only costs time.
     pub async fn open(lake: &Lake, files: &HashMap<String, DataFile>) -> Result<Self, LakeError> {
-        let root = folder(lake);
-        let known = match &root {
-            Some(root) => bring_up_to_date(lake, root, files).await?,
-            None => HashMap::new(),
+        let Some(root) = folder(lake) else {
+            return Ok(Self { root: None, known: Known::new(), books: Books::default() });
         };
-        Ok(Self { root, known })
+        let known = bring_up_to_date(lake, &root, files).await?;
+        let path = path(lake, &root);
+        let books = Books::open(path.parent().unwrap_or(&root), &known);
+        Ok(Self { root: Some(root), known, books })
     }
 
     /// Of the files, those that may hold one of the values in the column beside it: the union over all columns.
@@ -78,7 +88,7 @@ impl Lookup {
             Among::LoneTokens => entry.has_lone_tokens,
         };
         let may = |file: &&DataFile| {
-            self.known.get(&file.path).is_none_or(|entry| fits(entry) && may_hold(root, file, entry, &asked))
+            self.known.get(&file.path).is_none_or(|entry| fits(entry) && self.may_hold(root, file, entry, &asked))
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let share = files.len().div_ceil(cores).max(FILES_A_TASK);
@@ -96,6 +106,21 @@ impl Lookup {
     }
 }
 
+impl Lookup {
+    /// What `each` makes of the rows that are asked for, out of these files; none if the lake is not on this machine.
+    ///
+    /// # Errors
+    /// A data file that cannot be read.
+    pub fn rows<T: Send>(
+        &self,
+        files: &[DataFile],
+        wanted: &Wanted<'_>,
+        each: impl Fn(&RecordBatch) -> Vec<T> + Sync,
+    ) -> Option<Result<Vec<T>, LakeError>> {
+        self.root.as_ref().map(|root| rows::read(root, files, wanted, each))
+    }
+}
+
 fn folder(lake: &Lake) -> Option<PathBuf> {
     let url = lake.events().url();
     if url.scheme() == "file" { url.to_file_path().ok() } else { None }
@@ -107,11 +132,7 @@ fn path(lake: &Lake, root: &Path) -> PathBuf {
     lake.join("folds").join("lookup").join("filters")
 }
 
-async fn bring_up_to_date(
-    lake: &Lake,
-    root: &Path,
-    files: &HashMap<String, DataFile>,
-) -> Result<HashMap<String, Entry>, LakeError> {
+async fn bring_up_to_date(lake: &Lake, root: &Path, files: &HashMap<String, DataFile>) -> Result<Known, LakeError> {
     let path = path(lake, root);
     let mut known = list::read(&path);
     let is_asked = |file: &&DataFile| {
@@ -119,7 +140,8 @@ async fn bring_up_to_date(
         class.is_some_and(|class| CLASSES.contains(&class)) && !known.contains_key(&file.path)
     };
     let new: Vec<String> = files.values().filter(is_asked).map(|file| file.path.clone()).collect();
-    if new.is_empty() {
+    let state = lake.events().state().await;
+    if new.is_empty() && known.keys().all(|path| state.files.contains_key(path) || files.contains_key(path)) {
         return Ok(known);
     }
     let mut tasks = Vec::new();
@@ -134,11 +156,17 @@ async fn bring_up_to_date(
         let read = task.await.map_err(|e| LakeError::Log(lake.events().url().to_string(), e.to_string()))?;
         known.extend(read?);
     }
+    let folder = path.parent().unwrap_or(root);
+    if let Err(error) = copies::bring_up_to_date(folder, root, &mut known, |path| state.files.contains_key(path)) {
+        tracing::debug!(%error, "filters are not copied: look-ups open more files");
+    }
     // Files that compaction replaced are forgotten; those of an older version that is looked at are found again.
-    let state = lake.events().state().await;
     known.retain(|path, _| state.files.contains_key(path) || files.contains_key(path));
-    if let Err(error) = list::write(&path, &known) {
-        tracing::debug!(%error, "where the filters lie is not kept: the next look-up reads all footers again");
+    match list::write(&path, &known) {
+        Ok(()) => copies::tidy(folder, &known),
+        Err(error) => {
+            tracing::debug!(%error, "where the filters lie is not kept: the next look-up reads all footers again");
+        }
     }
     Ok(known)
 }
@@ -151,7 +179,7 @@ fn places(path: &Path) -> Result<Entry, LakeError> {
     let footer = reader.parse_and_finish(&file)?;
     let names: Vec<&str> = columns::ids().collect();
     let (has_grantless, has_lone_tokens) = flags(&file)?;
-    let mut entry = Entry { groups: Vec::new(), has_grantless, has_lone_tokens };
+    let mut entry = Entry { groups: Vec::new(), has_grantless, has_lone_tokens, copy: None };
     for group in footer.row_groups() {
         let mut places = vec![None; names.len()];
         for column in group.columns() {
@@ -211,19 +239,36 @@ fn place(file: &File, offset: i64, length: i32) -> std::io::Result<Option<Place>
     Ok(fits.then(|| Place { offset: offset + length - bytes, blocks: (bytes / 32) as u32 }))
 }
 
-/// Whether one of the values may stand in the file; a file that cannot be asked may hold everything.
-fn may_hold(root: &Path, file: &DataFile, entry: &Entry, asked: &[(usize, Vec<u64>)]) -> bool {
-    let Ok(opened) = File::open(root.join(&file.path)) else { return true };
-    entry.groups.iter().any(|places| {
-        asked.iter().any(|(column, hashes)| match &places[*column] {
-            None => true,
-            Some(place) => hashes.iter().any(|hash| {
-                let mut block = [0; 32];
-                let at = place.offset + 32 * hash::block(*hash, place.blocks);
-                list::read_at(&opened, &mut block, at).is_err() || hash::is_in(*hash, &block)
-            }),
-        })
-    })
+impl Lookup {
+    /// Whether one of the values may stand in the file; a file that cannot be asked may hold everything.
+    fn may_hold(&self, root: &Path, file: &DataFile, entry: &Entry, asked: &[(usize, Vec<u64>)]) -> bool {
+        let opened = OnceCell::new();
+        let open = || opened.get_or_init(|| File::open(root.join(&file.path)).ok()).as_ref();
+        let is_in = |place: &Place, before: u64, hash: u64| {
+            let block = hash::block(hash, place.blocks);
+            if let Some(bits) = self.books.block(&file.path, entry.copy, before + block) {
+                return hash::is_in(hash, &bits);
+            }
+            let mut bits = [0; 32];
+            let read = open().and_then(|opened| list::read_at(opened, &mut bits, place.offset + 32 * block).ok());
+            read.is_none() || hash::is_in(hash, &bits)
+        };
+        let mut before = 0;
+        for places in &entry.groups {
+            for (column, place) in places.iter().enumerate() {
+                let hashes = asked.iter().filter(|(asked, _)| *asked == column).flat_map(|(_, hashes)| hashes);
+                let may = match place {
+                    None => asked.iter().any(|(asked, _)| *asked == column),
+                    Some(place) => hashes.into_iter().any(|hash| is_in(place, before, *hash)),
+                };
+                if may {
+                    return true;
+                }
+                before += place.map_or(0, |place| u64::from(place.blocks));
+            }
+        }
+        false
+    }
 }
 
 #[cfg(test)]

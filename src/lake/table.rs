@@ -13,8 +13,6 @@ use deltalake::logstore::{CommitOrBytes, LogStoreRef};
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::json;
 use tokio::sync::Mutex;
 use url::Url;
@@ -22,7 +20,7 @@ use uuid::Uuid;
 
 pub use super::log::State;
 use super::log::{Add, Line, Remove, Txn};
-use super::{FORMAT, LakeError};
+use super::{FORMAT, LakeError, checkpoint};
 use crate::clock;
 
 /// What a table is made of.
@@ -289,7 +287,7 @@ impl Table {
         if let Some((version, path)) = versions(".checkpoint.parquet") {
             let bytes = self.store().get(&path).await.map_err(|cause| LakeError::Storage { doing: doing(), cause })?;
             let bytes = bytes.bytes().await.map_err(|cause| LakeError::Storage { doing: doing(), cause })?;
-            state.apply(&checkpoint_lines(bytes)?).map_err(|e| LakeError::Log(self.url.to_string(), e))?;
+            checkpoint::take_up(&mut state, bytes, self.url.as_str())?;
             state.version = version;
         }
         let Some((newest, _)) = versions(".json") else { return Ok((state.version >= 0).then_some(state)) };
@@ -370,24 +368,6 @@ fn lines(commit: &Commit) -> Result<Bytes, LakeError> {
         bytes.push(b'\n');
     }
     Ok(bytes.into())
-}
-
-/// A checkpoint's rows as lines of a log entry, so that one reader serves both.
-fn checkpoint_lines(bytes: Bytes) -> Result<Vec<u8>, LakeError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let wanted = ["txn", "add", "metaData", "protocol"];
-    let schema = builder.parquet_schema();
-    let leaves = (0..schema.num_columns()).filter(|i| {
-        let parts = schema.column(*i).path().parts().to_vec();
-        wanted.contains(&parts[0].as_str()) && !parts.iter().any(|p| p.ends_with("_parsed"))
-    });
-    let mask = ProjectionMask::leaves(schema, leaves.collect::<Vec<_>>());
-    let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-    for batch in builder.with_projection(mask).build()? {
-        writer.write(&batch?)?;
-    }
-    writer.finish()?;
-    Ok(writer.into_inner())
 }
 
 fn delta_type(data_type: &arrow::datatypes::DataType) -> DataType {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use arrow::array::RecordBatch;
 use serde_json::{Map, Value};
 
 use super::{About, Change, Event, Material, lives};
@@ -10,7 +11,7 @@ use crate::event::columns;
 use crate::event::time;
 use crate::lake::Lake;
 use crate::lake::log::DataFile;
-use crate::lake::lookup::{Among, Lookup};
+use crate::lake::lookup::{Among, Lookup, Wanted};
 use crate::lake::table::State;
 use crate::policy::Policy;
 use crate::query::{self, QueryError, output, views};
@@ -58,7 +59,7 @@ struct Reader<'a> {
     lake: &'a Lake,
     state: &'a State,
     lookup: Lookup,
-    columns: String,
+    columns: Vec<&'static str>,
 }
 
 /// Why there is nothing to show.
@@ -152,6 +153,12 @@ fn related(rows: &[Map<String, Value>], column: &str, most: usize) -> Vec<String
     if values.len() > most { Vec::new() } else { values.into_iter().map(str::to_owned).collect() }
 }
 
+/// Rows as objects without what is null.
+fn objects(batches: &[RecordBatch]) -> Vec<Map<String, Value>> {
+    let rows = output::objects(batches);
+    rows.map(|row| row.into_iter().filter(|(_, value)| !value.is_null()).collect()).collect()
+}
+
 fn first_time(rows: &[Map<String, Value>]) -> i64 {
     rows.iter().filter_map(|row| time::parse(row.get("event_time")?.as_str()?)).min().unwrap_or(0)
 }
@@ -162,8 +169,7 @@ impl<'a> Reader<'a> {
         let wanted = |name: &&str| {
             !LEFT_OUT.contains(name) && (everything || !DETAILS.contains(name) || by_rules.contains(name))
         };
-        let names = columns::ALL.iter().map(|column| column.name).filter(wanted);
-        let columns = names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        let columns = columns::ALL.iter().map(|column| column.name).filter(wanted).collect();
         let lookup = Lookup::open(lake, &state.files).await?;
         Ok(Self { lake, state, lookup, columns })
     }
@@ -180,25 +186,36 @@ impl<'a> Reader<'a> {
         if files.is_empty() {
             return Ok(Vec::new());
         }
+        let bound = |at: i64| (at > 0 && at < i64::MAX).then_some(at);
+        let (from, to) = (bound(range.0), bound(range.1));
+        let most = EVENTS_MAX + 1;
+        let asked = Wanted { any: &wanted, among, from, to, columns: &self.columns, most };
+        if let Some(rows) = self.lookup.rows(&files, &asked, |batch| objects(std::slice::from_ref(batch))) {
+            return Ok(rows?);
+        }
+        self.query(files, &asked).await
+    }
+
+    /// The same rows of a lake elsewhere.
+    async fn query(&self, files: Vec<DataFile>, asked: &Wanted<'_>) -> Result<Vec<Map<String, Value>>, QueryError> {
         let context = query::session(query::Limits::default())?;
         views::replace(&context, "events", query::events(self.lake, &context, files)?)?;
-        let one_of: Vec<String> = wanted.iter().map(|(column, texts)| one_of(column, texts)).collect();
-        let and = match among {
+        let one_of: Vec<String> = asked.any.iter().map(|(column, texts)| one_of(column, texts)).collect();
+        let and = match asked.among {
             Among::All => "TRUE",
             Among::Grantless => "action = 'revoke' AND grant_id IS NULL",
             Among::LoneTokens => "family_id IS NULL",
         };
-        let mut sql = format!("SELECT {} FROM events WHERE ({}) AND {and}", self.columns, one_of.join(" OR "));
-        for (bound, sign) in [(range.0, ">="), (range.1, "<")] {
-            if bound > 0 && bound < i64::MAX {
+        let columns: Vec<String> = asked.columns.iter().map(|name| format!("\"{name}\"")).collect();
+        let mut sql = format!("SELECT {} FROM events WHERE ({}) AND {and}", columns.join(", "), one_of.join(" OR "));
+        for (bound, sign) in [(asked.from, ">="), (asked.to, "<")] {
+            if let Some(bound) = bound {
                 sql.push_str(&format!(" AND event_time {sign} TIMESTAMP '{}'", time::format(bound)));
             }
         }
-        sql.push_str(&format!(" LIMIT {}", EVENTS_MAX + 1));
+        sql.push_str(&format!(" LIMIT {}", asked.most));
         let found = query::collect(query::plan(&context, &sql).await?).await?;
-        Ok(output::objects(&found.batches)
-            .map(|row| row.into_iter().filter(|(_, value)| !value.is_null()).collect())
-            .collect())
+        Ok(objects(&found.batches))
     }
 
     /// All rows of the grants that were met, so that it is known when they began; those stored under a token of theirs too.

@@ -173,6 +173,47 @@ fn it_finds_what_a_query_finds_before_and_after_compaction() {
 }
 
 #[test]
+fn copies_of_filters_that_are_broken_or_of_another_lake_change_no_answer() {
+    let of = |day: i64| json!({ "token": { "id": format!("tk-{day}"), "family": format!("fm-{}", day % 7), "kind": "pat" } });
+    let lake = lake(&(0..150).map(|day| record(-day * DAY, "use", &of(day))).collect::<Vec<_>>());
+    let expected: BTreeSet<String> = (0..150).filter(|d| d % 7 == 3).map(|d| format!("e{}-use", -d * DAY)).collect();
+    let folder = Path::new(&lake.uri()).join("folds/lookup");
+    let check = |when: &str| {
+        assert_eq!(ids(&lake, &["--grant", "fm-3"]), expected, "{when}");
+        assert_eq!(ids(&lake, &["--token", "tk-140"]).len(), 1, "{when}");
+        let books = books(&folder);
+        assert_eq!(books.len(), 1, "{books:?}");
+        books[0].clone()
+    };
+    let book = check("fresh");
+    let whole = fs::read(&book).unwrap();
+    let mut turned = whole.clone();
+    turned.reverse();
+    // Each filter is good, but where another file's should be.
+    let mut moved = whole.clone();
+    moved.rotate_left(whole.len() / 3 / 36 * 36);
+    for (when, bytes) in
+        [("cut", &whole[..whole.len() / 2]), ("turned", &turned[..]), ("moved", &moved[..]), ("empty", &[])]
+    {
+        fs::write(&book, bytes).unwrap();
+        check(when);
+    }
+    fs::remove_file(&book).unwrap();
+    assert_eq!(ids(&lake, &["--grant", "fm-3"]), expected, "away");
+    // Whoever brings the list up to date makes them again.
+    ingest(&lake, "more.ndjson", &[record(9, "use", &of(3))]);
+    assert_eq!(ids(&lake, &["--grant", "fm-3"]).len(), expected.len() + 1);
+    let again = books(&folder);
+    assert!(again.len() == 1 && again[0] != book, "{again:?}");
+}
+
+/// The files of copies.
+fn books(folder: &Path) -> Vec<std::path::PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.to_string_lossy().contains("copies-")).collect()
+}
+
+#[test]
 fn ids_that_are_not_there_lead_further() {
     let lake = lake(&story());
     let fails = |arguments: &[&str], expected: &[&str]| {

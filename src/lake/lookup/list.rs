@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
+use super::copies::Copied;
+
 /// A bloom filter's bits in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -12,6 +14,9 @@ pub struct Place {
     /// Of 32 bytes each.
     pub blocks: u32,
 }
+
+/// What is known of files, by path.
+pub type Known = HashMap<String, Entry>;
 
 /// The filters of one file: by row group, then by id column in the order of the columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,21 +26,23 @@ pub struct Entry {
     pub has_grantless: bool,
     /// Whether some row has a token and no family.
     pub has_lone_tokens: bool,
+    /// Where its filters stand beside those of other files.
+    pub copy: Option<Copied>,
 }
 
 /// What the file begins with. Another order of columns, or another layout, has another beginning.
 fn head() -> Vec<u8> {
     let columns: Vec<&str> = crate::event::columns::ids().collect();
-    format!("filters 2 {}\n", columns.join(",")).into_bytes()
+    format!("filters 3 {}\n", columns.join(",")).into_bytes()
 }
 
 /// What is written down; nothing if it cannot be read, for it can be made again.
-pub fn read(path: &Path) -> HashMap<String, Entry> {
+pub fn read(path: &Path) -> Known {
     let bytes = std::fs::read(path).unwrap_or_default();
     bytes.strip_prefix(head().as_slice()).and_then(entries).unwrap_or_default()
 }
 
-fn entries(mut bytes: &[u8]) -> Option<HashMap<String, Entry>> {
+fn entries(mut bytes: &[u8]) -> Option<Known> {
     let columns = crate::event::columns::ids().count();
     let (total, rest) = bytes.split_first_chunk::<4>()?;
     bytes = rest;
@@ -48,10 +55,17 @@ fn entries(mut bytes: &[u8]) -> Option<HashMap<String, Entry>> {
         let groups = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
         let (name, mut rest) = rest.split_at_checked(length)?;
         let (flags, after) = rest.split_first_chunk::<1>()?;
+        let (book, after) = after.split_first_chunk::<8>()?;
+        let (offset, after) = after.split_first_chunk::<8>()?;
         rest = after;
+        let copy = Copied { book: u64::from_le_bytes(*book), offset: u64::from_le_bytes(*offset) };
         let groups_room = Vec::with_capacity(groups.min(rest.len()));
-        let mut entry =
-            Entry { groups: groups_room, has_grantless: flags[0] & 1 != 0, has_lone_tokens: flags[0] & 2 != 0 };
+        let mut entry = Entry {
+            groups: groups_room,
+            has_grantless: flags[0] & 1 != 0,
+            has_lone_tokens: flags[0] & 2 != 0,
+            copy: (copy.book > 0).then_some(copy),
+        };
         for _ in 0..groups {
             let mut places = Vec::with_capacity(columns);
             for _ in 0..columns {
@@ -70,7 +84,7 @@ fn entries(mut bytes: &[u8]) -> Option<HashMap<String, Entry>> {
 }
 
 /// Writes the list beside its place and moves it there: whoever reads sees the old one or the new one.
-pub fn write(path: &Path, known: &HashMap<String, Entry>) -> std::io::Result<()> {
+pub fn write(path: &Path, known: &Known) -> std::io::Result<()> {
     let mut bytes = head();
     let entries = known
         .iter()
@@ -82,6 +96,9 @@ pub fn write(path: &Path, known: &HashMap<String, Entry>) -> std::io::Result<()>
         bytes.extend_from_slice(&(entry.groups.len() as u16).to_le_bytes());
         bytes.extend_from_slice(name.as_bytes());
         bytes.push(u8::from(entry.has_grantless) | u8::from(entry.has_lone_tokens) << 1);
+        let copy = entry.copy.unwrap_or(Copied { book: 0, offset: 0 });
+        bytes.extend_from_slice(&copy.book.to_le_bytes());
+        bytes.extend_from_slice(&copy.offset.to_le_bytes());
         for place in entry.groups.iter().flatten() {
             let place = place.unwrap_or(Place { offset: 0, blocks: 0 });
             bytes.extend_from_slice(&place.offset.to_le_bytes());
