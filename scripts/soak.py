@@ -8,8 +8,8 @@ and under one key, memory is flat, and no error is left in a log outside of the 
 
 Flat means: what both processes hold for themselves (RssAnon: without the pages of the program's file, which the system
 takes back when it likes) has, in the last third of the last quarter of the time, a median that is at most GROWTH_SHARE
-and GROWTH_MIB (GROWTH_MIB_SHORT in a soak of less than SHORT_MINUTES) above that of the first third. Nobody is restarted in that quarter. And neither ever holds more than
-MEMORY_MAX_MIB.
+and GROWTH_MIB (GROWTH_MIB_SHORT in a soak of less than SHORT_MINUTES) above that of the first third. Nobody is restarted
+in that quarter. And neither ever holds more than MEMORY_MAX_MIB.
 """
 import argparse, datetime, os, pathlib, re, signal, statistics, sys, tempfile, threading, time
 

@@ -275,5 +275,6 @@ fn needs_folds(context: &SessionContext, sql: &str) -> bool {
     // Text that cannot be read is refused where it is planned, with the reason.
     let names = state.resolve_table_references(&statement).unwrap_or_default();
     let is_list = |schema: Option<&str>| schema == Some("information_schema");
-    words.starts_with("SHOW ") || names.iter().any(|name| frame::ASKED.contains(&name.table()) || is_list(name.schema()))
+    words.starts_with("SHOW ")
+        || names.iter().any(|name| frame::ASKED.contains(&name.table()) || is_list(name.schema()))
 }

@@ -67,8 +67,7 @@ pub fn sentence(summary: &Summary) -> String {
     if records == 0 {
         return format!("Nothing new: the lake stays at version {committed_version}.");
     }
-    let mut parts =
-        vec![counted(events as usize, "token event"), counted(context as usize, "context event")];
+    let mut parts = vec![counted(events as usize, "token event"), counted(context as usize, "context event")];
     for (count, what) in [(rejected, "rejected"), (duplicates, "repeats left out"), (skipped, "empty")] {
         if count > 0 {
             parts.push(format!("{} {what}", HumanCount(count)));

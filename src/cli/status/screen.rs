@@ -1,7 +1,7 @@
 //! The report as one screen: 100 columns, 40 lines, what needs a hand last, where the eye rests.
 
-use super::hands::AGES;
 use super::super::standard::counted;
+use super::hands::AGES;
 use super::{Report, Source};
 use crate::finding::Severity;
 use crate::timeline::Tone;
