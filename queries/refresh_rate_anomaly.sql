@@ -20,7 +20,7 @@ response = [
     "If it is a new program that will stay, do nothing: its own past catches up within a day.",
 ]
 key      = ["subject_id", "client_id", "day"]
-reads    = ["contexts", "grants", "lively_days", "refresh_crowds", "token_events"]
+reads    = ["grants", "refresh_crowds", "token_events"]
 every    = "15m"
 nominate = """
 SELECT DISTINCT c.grant_id

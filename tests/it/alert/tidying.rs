@@ -236,7 +236,7 @@ fn the_commands_tidy_every_table_and_refuse_to_forget_too_early() {
         assert!(checkpoint.exists(), "{name} was not tidied");
     }
     assert_eq!(case.rows(&["alert", "list", "--state", "sent"]).len(), 3);
-    for (option, least) in [("--alerts-days", "at least 5"), ("--runs-days", "at least 31")] {
+    for (option, least) in [("--alerts-days", "at least 5"), ("--runs-days", "at least 59")] {
         let refused = case.run(&["maintain", "forget", option, "2"]);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(!refused.status.success() && said.contains(least), "{said}");
