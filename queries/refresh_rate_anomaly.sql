@@ -131,7 +131,10 @@ followed AS (
         minute_count,
         is_automatic,
         is_service,
-        MIN(grant_id) OVER (PARTITION BY subject_id, client_id) AS smallest_grant_id,
+        -- Whose limits hold: the smallest of the grants that refreshed in the history of the hour, or in it.
+        MIN(grant_id) OVER (
+            PARTITION BY subject_id, client_id ORDER BY hour RANGE BETWEEN 695 PRECEDING AND CURRENT ROW
+        ) AS smallest_grant_id,
         CASE WHEN LAG(hour, 1) OVER pair >= hour - 3 THEN LAG(minute_count, 1) OVER pair ELSE 0 END AS first_before,
         CASE WHEN LAG(hour, 2) OVER pair >= hour - 3 THEN LAG(minute_count, 2) OVER pair ELSE 0 END AS second_before,
         CASE WHEN LAG(hour, 3) OVER pair >= hour - 3 THEN LAG(minute_count, 3) OVER pair ELSE 0 END AS third_before,
