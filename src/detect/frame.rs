@@ -346,7 +346,6 @@ impl<'p> Frame<'p> {
                     return rows_under(&self.wide, &events.into_view(), &wanted).await;
                 }
                 // So many that they are read each time they are asked for: holding them takes memory that grows with history.
-                let wanted: Vec<_> = wanted.into_iter().filter(|(_, texts)| !texts.is_empty()).collect();
                 Ok(matching(&self.wide, events, &wanted).await?.into_view())
             }
         }
@@ -438,7 +437,8 @@ impl<'p> Frame<'p> {
             hold(&context, name).await?;
             self.seen.tables.push((name.to_owned(), context.table_provider(name).await?));
         }
-        if self.asked.for_fold(days::FOLD) {
+        // Working them out reads every day there is: for detectors that ask, and not for every question about grants.
+        if days::VIEWS.iter().any(|view| self.asked.names(view)) {
             let of_days = days::tables(&self.wide, self.seen.tables.iter()).await?;
             self.seen.tables.extend(of_days);
         }

@@ -38,6 +38,11 @@ impl<'p> Asked<'p> {
         self.texts.is_empty() || self.texts.iter().any(|text| text.contains(name))
     }
 
+    /// Whether some text names this view. Where everything is asked for, nobody does: it is left to be worked out if it is read.
+    pub fn names(&self, view: &str) -> bool {
+        self.texts.iter().any(|text| text.contains(view))
+    }
+
     /// Whether a fold is asked for, by name or through a view.
     pub fn for_fold(&self, name: &str) -> bool {
         self.texts.is_empty() || self.folds.contains(name)
@@ -97,4 +102,18 @@ fn folds_in(texts: &[&str]) -> BTreeSet<&'static str> {
         );
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_that_is_dear_is_worked_out_for_who_names_it() {
+        let policy = Policy::default();
+        let of = |text| Asked::by(&policy, vec![text]).names("lively_days");
+        assert!(of("SELECT 1 FROM lively_days") && !of("SELECT 1 FROM grants"));
+        let anything = Asked::anything(&policy);
+        assert!(anything.for_fold("refresh_days") && !anything.names("lively_days"), "every question would pay for it");
+    }
 }

@@ -12,11 +12,11 @@ use datafusion::prelude::{SessionContext, col, lit};
 use super::Tables;
 use crate::query::{self, QueryError, Rows, views};
 
-/// The fold that has them.
-pub(super) const FOLD: &str = "refresh_days";
+/// The fold that has them, and its view.
+const FOLD: &str = "refresh_days";
 const PARTS: &str = "refresh_days_parts";
 /// Small views of it, of which each row is of one day.
-const VIEWS: [&str; 2] = ["lively_days", "refresh_crowds"];
+pub(super) const VIEWS: [&str; 2] = ["lively_days", "refresh_crowds"];
 /// Rows of whole days that are read together.
 const ROWS_MAX: i64 = 1_000_000;
 

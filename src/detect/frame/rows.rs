@@ -67,8 +67,7 @@ pub(super) async fn rows_under(
     table: &Arc<dyn TableProvider>,
     wanted: &[(&str, &[String])],
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let wanted: Vec<_> = wanted.iter().filter(|(_, texts)| !texts.is_empty()).copied().collect();
-    views::memory(query::collect(matching(context, context.read_table(table.clone())?, &wanted).await?).await?)
+    views::memory(query::collect(matching(context, context.read_table(table.clone())?, wanted).await?).await?)
 }
 
 /// Rows that have one of the names in the column beside them. Short lists prune files and pages; a long one would be
@@ -78,13 +77,14 @@ pub(in crate::detect) async fn matching(
     rows: DataFrame,
     wanted: &[(&str, &[String])],
 ) -> Result<DataFrame, QueryError> {
+    let wanted: Vec<_> = wanted.iter().filter(|(_, texts)| !texts.is_empty()).collect();
     if wanted.iter().map(|(_, texts)| texts.len()).sum::<usize>() <= LISTED_MAX {
         let any = wanted.iter().map(|(column, texts)| one_of(column, texts)).reduce(Expr::or);
         return Ok(rows.filter(any.unwrap_or_else(|| lit(false)))?);
     }
     let context = query::sibling(context);
     views::replace(&context, "stored", rows.into_view())?;
-    if let [(column, texts)] = wanted {
+    if let [(column, texts)] = wanted[..] {
         // The side that is held in memory comes first, and each name once, so that no row is doubled.
         let once: BTreeSet<&String> = texts.iter().collect();
         views::replace(&context, "wanted", names(column, once)?)?;
