@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::pages::Condition;
 use crate::config::Maintain;
+use crate::event::time::DAY;
 use crate::lake::table::Table;
 use crate::lake::{Lake, LakeError, maintenance, plain};
 use crate::query::{QueryError, journal};
@@ -13,8 +14,6 @@ use crate::{alert, clock, detect};
 
 /// How often what is old is looked for: it takes reading the tables whole.
 const FORGET_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// Microseconds.
-const DAY: i64 = 86_400_000_000;
 
 /// What was done to the tables other than `events`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
