@@ -116,6 +116,8 @@ pub const ASKED: &[&str] = &[
     "host_bounds",
     "active_days",
     "refresh_days",
+    "lively_days",
+    "refresh_crowds",
     "source_minutes",
     "issuers",
     "country_discs",
