@@ -4,7 +4,7 @@
 //! event once and with its aliases resolved. It can ask and nothing else: [`readonly`] refuses every other statement
 //! before it is planned, and the planner is told to refuse it too.
 
-mod functions;
+pub mod functions;
 pub mod hunts;
 pub mod journal;
 pub mod output;
@@ -18,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
 pub use datafusion::common::ScalarValue;
@@ -99,6 +100,11 @@ pub fn with_names<'n>(error: QueryError, known: impl Iterator<Item = &'n str>) -
     QueryError::NoTable { name: name.to_owned(), advice }
 }
 
+/// Rows of a batch where few are expected.
+const SPARSE_ROWS: usize = 512;
+/// Rows of a batch that is kept.
+const GATHERED_ROWS: usize = 8_192;
+
 /// How much a session may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -134,6 +140,14 @@ pub fn session(limits: Limits) -> Result<SessionContext, QueryError> {
 /// Another session with the same limits and memory, and none of the tables.
 pub fn sibling(context: &SessionContext) -> SessionContext {
     known(SessionContext::new_with_config_rt(context.copied_config(), context.runtime_env()))
+}
+
+/// Another one, for few rows out of each of many files: a reader takes memory for a whole batch of each column.
+pub fn sparse(context: &SessionContext) -> SessionContext {
+    known(SessionContext::new_with_config_rt(
+        context.copied_config().with_batch_size(SPARSE_ROWS),
+        context.runtime_env(),
+    ))
 }
 
 /// The session with our functions.
@@ -234,6 +248,22 @@ pub async fn answer(frame: DataFrame, rows_max: usize, bytes_max: usize) -> Resu
 fn bytes_scanned(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     let own = plan.metrics().and_then(|metrics| metrics.sum_by_name("bytes_scanned")).map_or(0, |sum| sum.as_usize());
     own as u64 + plan.children().into_iter().map(bytes_scanned).sum::<u64>()
+}
+
+/// Runs a plan and keeps its rows in memory that holds little else: a batch of a scan keeps room for as many rows as it could
+/// have had, and the pages its texts came from.
+pub async fn gather(frame: DataFrame) -> Result<Rows, QueryError> {
+    let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
+    let mut stream = frame.execute_stream().await?;
+    let mut gathered = BatchCoalescer::new(stream.schema(), GATHERED_ROWS);
+    let mut batches = Vec::new();
+    while let Some(batch) = stream.next().await {
+        gathered.push_batch(batch?).map_err(DataFusionError::from)?;
+        batches.extend(gathered.next_completed_batch());
+    }
+    gathered.finish_buffered_batch().map_err(DataFusionError::from)?;
+    batches.extend(std::iter::from_fn(|| gathered.next_completed_batch()));
+    Ok(Rows { schema, batches })
 }
 
 /// Runs a plan and keeps its rows.

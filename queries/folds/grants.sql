@@ -46,6 +46,7 @@ SELECT
     END) AS last_exercised_at,
     MIN(CASE WHEN action = 'reuse_detected' THEN event_time END) AS reuse_detected_at,
     MIN(CASE WHEN outcome = 'success' OR action = 'reuse_detected' THEN expires_at END) AS first_expires_at,
+    MIN(event_time) AS begins_at,
     MAX(event_time) AS last_event_at
 FROM events
 WHERE class IN ('token', 'context') AND grant_id IS NOT NULL

@@ -32,8 +32,8 @@ use crate::lake::table::State;
 use crate::policy::Policy;
 use crate::query::{self, QueryError, people, views};
 pub use nominated::{Nominated, nominated};
-pub(super) use rows::{column, matching, stored_rows};
-use rows::{day, folded, literals, names, none, rows_under, texts, up_to};
+pub(super) use rows::{any_of, column};
+use rows::{begins, day, folded, names, none, one_of, rows_under, texts, up_to};
 pub use scope::Scope;
 use seen::Seen;
 use sources::Sources;
@@ -336,8 +336,9 @@ impl<'p> Frame<'p> {
         match self.opened {
             Some((lake, state)) if keep && grants.len() + tokens.len() <= LOOKUP_MAX => {
                 let columns: Vec<&str> = self.shown().collect();
+                let begins = begins(&self.wide, grants).await?;
                 let kept = kept::Store::new(lake, &self.wide, &columns)?;
-                let rows = up_to(&self.wide, kept.rows(state, grants, tokens).await?, &columns, self.as_of)?;
+                let rows = up_to(&self.wide, kept.rows(state, (grants, &begins), tokens).await?, &columns, self.as_of)?;
                 people::resolved(&self.wide, rows, self.asked.policy.identities())
             }
             _ => {
@@ -348,7 +349,7 @@ impl<'p> Frame<'p> {
                     return rows_under(&self.wide, &events.into_view(), &wanted).await;
                 }
                 // So many that they are read each time they are asked for: holding them takes memory that grows with history.
-                Ok(matching(&self.wide, events, &wanted).await?.into_view())
+                Ok(events.filter(any_of(&wanted))?.into_view())
             }
         }
     }
@@ -450,8 +451,7 @@ impl<'p> Frame<'p> {
     /// Tokens that stand alone on some event and belong to one of these grants.
     async fn tokens_of(&self, grants: &[String]) -> Result<Vec<String>, QueryError> {
         let aliases = self.wide.table("aliases").await?;
-        let wanted =
-            aliases.filter(col("family_id").in_list(literals(grants), false))?.select(vec![col("token_id")])?;
+        let wanted = aliases.filter(one_of("family_id", grants))?.select(vec![col("token_id")])?;
         texts(&wanted.collect().await?)
     }
 }

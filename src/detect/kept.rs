@@ -7,14 +7,18 @@
 //!
 //! A kept file's content follows from its version and its grants, which are both in its name, so runs side by side do
 //! each other no harm. A file without its list was never finished and is not looked at.
+//!
+//! Reading on from the day a grant began costs what happened since, and looking it up costs a part of each file that has
+//! something of it. New grants are read on from the first of them, without those that began so long before that looking
+//! each of them up costs less: what a run costs does not grow with history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use parquet::arrow::ArrowWriter;
@@ -23,21 +27,25 @@ use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::frame::{column, matching, stored_rows};
+use super::frame::{any_of, column};
 use super::shelf::Shelf;
-use crate::event::columns::TABLE_SCHEMA;
+use crate::event::columns::{EVENT_DATE, TABLE_SCHEMA};
 use crate::event::hex;
 use crate::lake::log::DataFile;
+use crate::lake::lookup::{Among, Lookup};
 use crate::lake::table::State;
 use crate::lake::{Lake, LakeError};
 use crate::query::{self, QueryError, Rows, views};
 
-/// Lists up to this long prune pages; longer ones are read in one go.
+/// Lists up to this long prune pages.
 const PRUNED_MAX: usize = 20;
-/// More new grants than this, and one pass over everything is quicker than a look-up of each.
-const LOOKUPS_MAX: usize = 10 * PRUNED_MAX;
+/// Looking up one grant takes as long as passing by so many rows.
+const LOOKUP_ROWS: u64 = 100_000;
 /// What was read since a file was kept is read again until it is this many rows.
 const AGAIN_ROWS_MAX: u64 = 50_000;
+/// Days since 1970-01-01 on which grants began.
+pub type Begins = HashMap<String, i32>;
+
 /// Which rows: those stored under these grants, or with these tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
@@ -76,7 +84,7 @@ impl Watched {
 
     fn rows(&self) -> Expr {
         let list = |texts: &BTreeSet<String>| texts.iter().cloned().collect::<Vec<_>>();
-        stored_rows(&list(&self.grants), &list(&self.tokens), "token_id")
+        any_of(&[("grant_id", &list(&self.grants)), ("token_id", &list(&self.tokens))])
     }
 
     fn without(&self, other: &Self) -> Self {
@@ -106,17 +114,21 @@ impl Watched {
         hex(&hash.finalize()[..8])
     }
 
-    /// Pieces small enough to prune by, or all at once.
-    fn pieces(&self) -> Vec<Self> {
-        if self.len() > LOOKUPS_MAX {
-            return vec![self.clone()];
-        }
-        let all: Vec<(bool, &String)> =
-            self.grants.iter().map(|g| (true, g)).chain(self.tokens.iter().map(|t| (false, t))).collect();
-        let of = |piece: &[(bool, &String)], wanted: bool| -> BTreeSet<String> {
-            piece.iter().filter(|(is_grant, _)| *is_grant == wanted).map(|(_, text)| (*text).clone()).collect()
+    /// How its rows are read: those that are looked up, in pieces small enough to prune by, and the rest from a day on.
+    /// `rows_since`: how many rows are of a day or later. What has no day may have begun at any time.
+    fn plan(&self, begins: &Begins, rows_since: impl Fn(i32) -> u64) -> (Vec<Self>, Self, i32) {
+        let grants = self.grants.iter().map(|id| (begins.get(id).copied().unwrap_or(i32::MIN), true, id));
+        let mut all: Vec<(i32, bool, &String)> =
+            grants.chain(self.tokens.iter().map(|id| (i32::MIN, false, id))).collect();
+        all.sort_unstable();
+        let first = |from: usize| all.get(from).map_or(i32::MAX, |(day, _, _)| *day);
+        let cost = |looked_up: &usize| *looked_up as u64 * LOOKUP_ROWS + rows_since(first(*looked_up));
+        let looked_up = (0..=all.len()).min_by_key(cost).unwrap_or_default();
+        let of = |piece: &[(i32, bool, &String)]| {
+            let texts = |wanted: bool| piece.iter().filter(move |it| it.1 == wanted).map(|it| it.2.clone()).collect();
+            Self { grants: texts(true), tokens: texts(false) }
         };
-        all.chunks(PRUNED_MAX).map(|piece| Self { grants: of(piece, true), tokens: of(piece, false) }).collect()
+        (all[..looked_up].chunks(PRUNED_MAX).map(of).collect(), of(&all[looked_up..]), first(looked_up))
     }
 }
 
@@ -131,17 +143,18 @@ impl<'l> Store<'l> {
         let id = hex(&Sha256::digest(columns.join(","))[..4]);
         Ok(Self {
             lake,
-            context: query::sibling(context),
+            context: query::sparse(context),
             shelf: Shelf::new(lake, &format!("kept_rows-{id}"))?,
             schema: Arc::new(Schema::new(fields)),
         })
     }
 
     /// All rows up to the state's version that are stored under these grants or with these tokens, whatever their time.
+    /// No row of a grant is of a day before it began.
     pub async fn rows(
         &self,
         state: &State,
-        grants: &[String],
+        (grants, begins): (&[String], &Begins),
         tokens: &[String],
     ) -> Result<Arc<dyn TableProvider>, QueryError> {
         let wanted = Watched::new(grants, tokens);
@@ -170,18 +183,52 @@ impl<'l> Store<'l> {
             if kept.watched != base {
                 old = old.filter(base.rows())?;
             }
-            batches.extend(old.collect().await?);
+            batches.extend(query::gather(old).await?.batches);
             batches.extend(self.scan(added, &base, &Watched::default()).await?);
         }
-        let files: Vec<DataFile> = state.files.values().cloned().collect();
-        for piece in new.pieces().iter().filter(|p| !p.is_empty()) {
-            batches.extend(self.scan(files.clone(), piece, &base).await?);
-        }
+        batches.extend(self.first_time(state, &new, begins, &base).await?);
         let rows = Rows { schema: self.schema.clone(), batches };
         if !new.is_empty() || again_rows > AGAIN_ROWS_MAX {
             self.keep(&rows, state.version, &all).await?;
         }
         views::memory(rows)
+    }
+
+    /// All rows of what is watched for the first time.
+    async fn first_time(
+        &self,
+        state: &State,
+        new: &Watched,
+        begins: &Begins,
+        before: &Watched,
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let mut since: BTreeMap<i32, u64> = BTreeMap::new();
+        for file in state.files.values() {
+            *since.entry(day_of(file)).or_default() += file.rows;
+        }
+        let mut all = 0;
+        for rows in since.values_mut().rev() {
+            all += *rows;
+            *rows = all;
+        }
+        let (pieces, rest, first) = new.plan(begins, |day| since.range(day..).next().map_or(0, |(_, rows)| *rows));
+        let mut batches = Vec::new();
+        if !rest.is_empty() {
+            let files = state.files.values().filter(|file| day_of(file) >= first).cloned().collect();
+            batches.extend(self.scan(files, &rest, before).await?);
+        }
+        if pieces.is_empty() {
+            return Ok(batches);
+        }
+        let lookup = Lookup::open(self.lake, &state.files).await?;
+        let files: Vec<&DataFile> = state.files.values().collect();
+        for piece in pieces {
+            let texts = |of: &BTreeSet<String>| of.iter().cloned().collect::<Vec<_>>();
+            let (grants, tokens) = (texts(&piece.grants), texts(&piece.tokens));
+            let files = lookup.files_with(&files, &[("grant_id", &grants), ("token_id", &tokens)], Among::All);
+            batches.extend(self.scan(files, &piece, before).await?);
+        }
+        Ok(batches)
     }
 
     /// Rows of what is watched, without those of what was.
@@ -193,17 +240,13 @@ impl<'l> Store<'l> {
     ) -> Result<Vec<RecordBatch>, QueryError> {
         let table = query::events(self.lake, &self.context, files)?;
         let columns = self.schema.fields().iter().map(|f| column(f.name())).collect::<Vec<_>>();
-        let rows = self.context.read_table(table)?;
-        let rows = if watched.tokens.is_empty() && before.tokens.is_empty() {
-            // A row has one grant: nobody else's are among them.
-            let grants: Vec<String> = watched.grants.iter().cloned().collect();
-            matching(&self.context, rows.select(columns)?, &[("grant_id", &grants)]).await?
-        } else {
-            let unread =
-                if before.is_empty() { watched.rows() } else { watched.rows().and(before.rows().is_not_true()) };
-            rows.filter(unread)?.select(columns)?
-        };
-        Ok(rows.collect().await?)
+        let mut wanted = watched.rows();
+        if !(watched.tokens.is_empty() && before.tokens.is_empty()) {
+            // Elsewhere a row has one grant: nobody else's are among them.
+            wanted = wanted.and(before.rows().is_not_true());
+        }
+        let rows = self.context.read_table(table)?.filter(wanted)?.select(columns)?;
+        Ok(query::gather(rows).await?.batches)
     }
 
     /// The kept file of the newest version that is not newer than this one.
@@ -239,18 +282,38 @@ impl<'l> Store<'l> {
     }
 }
 
+/// The day of a file's rows; the first of all if it says none.
+fn day_of(file: &DataFile) -> i32 {
+    let text = file.partition_values.get(EVENT_DATE).and_then(Option::as_deref);
+    let day = text.map(|text| ScalarValue::try_from_string(text.to_owned(), &DataType::Date32));
+    match day {
+        Some(Ok(ScalarValue::Date32(Some(day)))) => day,
+        _ => i32::MIN,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_watched_is_cut_into_pieces_that_prune() {
+    fn what_began_long_ago_is_looked_up_and_the_rest_read_from_its_first_day() {
         let texts = |n: usize, prefix: &str| (0..n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>();
-        let some = Watched::new(&texts(25, "g"), &texts(3, "t"));
-        let pieces = some.pieces();
-        assert_eq!(pieces.iter().map(Watched::len).collect::<Vec<_>>(), [20, 8]);
-        assert_eq!(pieces.iter().fold(Watched::default(), |all, piece| all.with(piece)), some);
-        assert_eq!(Watched::new(&texts(500, "g"), &[]).pieces().len(), 1);
+        let some = Watched::new(&texts(500, "g"), &texts(3, "t"));
+        // All but 25 began within ten days; a day has a million rows.
+        let begins = |old: i32| -> Begins {
+            texts(500, "g").into_iter().enumerate().map(|(i, id)| (id, if i < 25 { old } else { 9_990 })).collect()
+        };
+        let rows_since = |day: i32| u64::try_from(10_000 - day.clamp(0, 10_000)).unwrap() * 1_000_000;
+        let (pieces, rest, first) = some.plan(&begins(9_900), rows_since);
+        assert_eq!((pieces.iter().map(Watched::len).collect::<Vec<_>>(), rest.len(), first), (vec![20, 8], 475, 9_990));
+        assert_eq!(pieces.iter().fold(rest, |all, piece| all.with(piece)), some);
+        // So near that reading on from there costs less.
+        let (pieces, rest, first) = some.plan(&begins(9_989), rows_since);
+        assert_eq!((pieces.iter().map(Watched::len).sum::<usize>(), rest.len(), first), (3, 500, 9_989));
+        // Nothing is known of any, and there is little to read.
+        let (pieces, rest, first) = some.plan(&Begins::new(), |_| 1_000);
+        assert_eq!((pieces.len(), rest == some, first), (0, true, i32::MIN));
         assert_ne!(some.hash(), Watched::new(&texts(25, "g"), &[]).hash());
     }
 }

@@ -5,9 +5,10 @@
 //! | `bit_count(bits)` | how many bits of a number are set |
 //! | `user_agent_family(text)` | a user agent without version numbers: what stays the same when a client is updated |
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array, StringViewArray};
+use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, Int64Array, StringViewArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::Result;
@@ -32,6 +33,16 @@ fn scalar(name: &str, from: DataType, to: DataType, of: fn(&ArrayRef) -> Result<
         Ok(ColumnarValue::Array(made))
     };
     create_udf(name, vec![from], to, Volatility::Immutable, Arc::new(call))
+}
+
+/// A function that says whether a text is one of these. It is looked up and not listed in the plan, whatever their number.
+pub fn one_of(texts: HashSet<String>) -> ScalarUDF {
+    let call = move |values: &[ColumnarValue]| {
+        let column = cast(&values[0].to_array(1)?, &DataType::Utf8View)?;
+        let found = column.as_string_view().iter().map(|text| text.map(|text| texts.contains(text)));
+        Ok(ColumnarValue::Array(Arc::new(found.collect::<BooleanArray>())))
+    };
+    create_udf("one_of", vec![DataType::Utf8View], DataType::Boolean, Volatility::Immutable, Arc::new(call))
 }
 
 fn bit_counts(bits: &ArrayRef) -> Result<ArrayRef> {

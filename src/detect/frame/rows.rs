@@ -1,20 +1,20 @@
 //! Rows by name and moment: the filters and joins that frames are made with.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, RecordBatch, StringViewArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Schema};
 use datafusion::catalog::TableProvider;
-use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::functions_aggregate::expr_fn::min;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{SessionContext, col, lit};
 
 use crate::detect::folds::Fold;
-use crate::query::{self, QueryError, views};
+use crate::detect::kept::Begins;
+use crate::query::{self, QueryError, functions, views};
 
 /// Names that are listed in a filter.
 const LISTED_MAX: usize = 500;
@@ -55,62 +55,46 @@ pub(in crate::detect) fn column(name: &str) -> Expr {
     Expr::Column(datafusion::common::Column::new_unqualified(name))
 }
 
-/// Rows stored under one of these grants, or with one of these tokens.
-pub(in crate::detect) fn stored_rows(grants: &[String], tokens: &[String], token_column: &str) -> Expr {
-    let by_grant = col("grant_id").in_list(literals(grants), false);
-    if tokens.is_empty() { by_grant } else { by_grant.or(col(token_column).in_list(literals(tokens), false)) }
-}
-
 /// Rows that have one of the names in the column beside them, in memory.
 pub(super) async fn rows_under(
     context: &SessionContext,
     table: &Arc<dyn TableProvider>,
     wanted: &[(&str, &[String])],
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
-    views::memory(query::collect(matching(context, context.read_table(table.clone())?, wanted).await?).await?)
+    let rows = context.read_table(table.clone())?.filter(any_of(wanted))?;
+    views::memory(query::gather(rows).await?)
 }
 
-/// Rows that have one of the names in the column beside them. Short lists prune files and pages; a long one would be
-/// copied and simplified for each file, so it is joined.
-pub(in crate::detect) async fn matching(
-    context: &SessionContext,
-    rows: DataFrame,
-    wanted: &[(&str, &[String])],
-) -> Result<DataFrame, QueryError> {
-    let wanted: Vec<_> = wanted.iter().filter(|(_, texts)| !texts.is_empty()).collect();
-    if wanted.iter().map(|(_, texts)| texts.len()).sum::<usize>() <= LISTED_MAX {
-        let any = wanted.iter().map(|(column, texts)| one_of(column, texts)).reduce(Expr::or);
-        return Ok(rows.filter(any.unwrap_or_else(|| lit(false)))?);
-    }
-    let context = query::sibling(context);
-    views::replace(&context, "stored", rows.into_view())?;
-    if let [(column, texts)] = wanted[..] {
-        // The side that is held in memory comes first, and each name once, so that no row is doubled.
-        let once: BTreeSet<&String> = texts.iter().collect();
-        views::replace(&context, "wanted", names(column, once)?)?;
-        let sql = format!("SELECT s.* FROM wanted AS w INNER JOIN stored AS s ON s.{column} = w.{column}");
-        return Ok(context.sql(&sql).await?);
-    }
-    let mut conditions = Vec::new();
-    for (column, texts) in wanted {
-        views::replace(&context, &format!("wanted_{column}"), names(column, *texts)?)?;
-        conditions.push(format!("{column} IN (SELECT {column} FROM wanted_{column})"));
-    }
-    Ok(context.sql(&format!("SELECT * FROM stored WHERE {}", conditions.join(" OR "))).await?)
+/// Whether a row has one of the names in the column beside them.
+pub(in crate::detect) fn any_of(wanted: &[(&str, &[String])]) -> Expr {
+    let any = wanted.iter().filter(|(_, texts)| !texts.is_empty()).map(|(column, texts)| one_of(column, texts));
+    any.reduce(Expr::or).unwrap_or_else(|| lit(false))
 }
 
-/// A column that has one of these texts. The bounds say nothing new, but prune pages where rows are ordered by the column.
-fn one_of(column: &str, texts: &[String]) -> Expr {
-    let text = |text: &String| lit(datafusion::common::ScalarValue::Utf8View(Some(text.clone())));
-    let listed = col(column).in_list(literals(texts), false);
+/// Whether a column has one of these texts. A short list prunes files and pages, and so do its bounds where rows are ordered
+/// by the column; a long one would be copied and simplified for each file.
+pub(super) fn one_of(column: &str, texts: &[String]) -> Expr {
+    let text = |text: &String| lit(query::ScalarValue::Utf8View(Some(text.clone())));
     match (texts.iter().min(), texts.iter().max()) {
-        (Some(least), Some(most)) => col(column).gt_eq(text(least)).and(col(column).lt_eq(text(most))).and(listed),
-        _ => listed,
+        (Some(least), Some(most)) if texts.len() <= LISTED_MAX => {
+            let listed = col(column).in_list(texts.iter().map(text).collect(), false);
+            col(column).gt_eq(text(least)).and(col(column).lt_eq(text(most))).and(listed)
+        }
+        _ => functions::one_of(texts.iter().cloned().collect()).call(vec![col(column)]),
     }
 }
 
-pub(super) fn literals(texts: &[String]) -> Vec<Expr> {
-    texts.iter().map(|text| lit(datafusion::common::ScalarValue::Utf8View(Some(text.clone())))).collect()
+/// On which day each of these grants began, of those that the session's folds know.
+pub(super) async fn begins(context: &SessionContext, grants: &[String]) -> Result<Begins, QueryError> {
+    let parts = context.table("grants_parts").await?.filter(one_of("grant_id", grants))?;
+    let rows = parts.aggregate(vec![col("grant_id")], vec![min(col("begins_at")).alias("at")])?;
+    let rows = rows.select(vec![col("grant_id"), query::cast(col("at"), DataType::Date32)])?;
+    let mut begins = Begins::new();
+    for batch in rows.collect().await? {
+        let (ids, days) = (texts(std::slice::from_ref(&batch))?, batch.column(1).as_primitive::<Date32Type>());
+        begins.extend(ids.into_iter().zip(days).filter_map(|(id, day)| Some((id, day?))));
+    }
+    Ok(begins)
 }
 
 pub(super) fn names<T: AsRef<str>>(

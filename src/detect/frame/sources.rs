@@ -6,7 +6,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{SessionContext, col, lit};
 
-use super::{LOOKUP_MAX, Tables, column, day, folded, literals, none, rows_under, texts};
+use super::{LOOKUP_MAX, Tables, column, day, folded, none, one_of, rows_under, texts};
 use crate::detect::folds::store::Store;
 use crate::detect::folds::{Fold, Past};
 use crate::lake::table::State;
@@ -54,7 +54,7 @@ impl Sources<'_> {
                 Ok(before.union(again)?.into_view())
             }
             (Past::Grants, Some(rows)) => {
-                let clean = self.context.read_table(parts)?.filter(col("grant_id").in_list(literals(dirty), true))?;
+                let clean = self.context.read_table(parts)?.filter(one_of("grant_id", dirty).is_not_true())?;
                 let again = self.context.read_table(folded(self.context, fold, rows.clone()).await?)?;
                 Ok(clean.union(again)?.into_view())
             }

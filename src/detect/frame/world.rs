@@ -192,7 +192,7 @@ impl<'g> Ground<'g> {
             }
         }
         let listed = names.into_iter().filter(|(_, list)| !list.is_empty());
-        Ok(listed.map(|(name, list)| col(name).in_list(super::literals(&list), false)).reduce(Expr::or))
+        Ok(listed.map(|(name, list)| super::rows::one_of(name, &list)).reduce(Expr::or))
     }
 
     /// A fold's rows of the base, of what came since, and of the settled grants that are concerned.
