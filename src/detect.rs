@@ -46,7 +46,7 @@ use crate::finding::{Finding, Verdict};
 use crate::lake::table::State;
 use crate::lake::{Lake, LakeError};
 use crate::policy::Policy;
-use crate::query::{self, QueryError};
+use crate::query::QueryError;
 
 /// What a run is asked to do.
 #[derive(Clone, Debug, Default)]
@@ -177,8 +177,7 @@ pub async fn seen(
 /// The first that could not be made.
 pub async fn rebuild(lake: &Lake, policy: &Policy) -> Result<Vec<(&'static str, Rebuilt)>, DetectError> {
     let state = lake.events().refresh().await?;
-    let context = query::session(query::Limits::default())?;
-    let store = Store::new(lake, &context).await?;
+    let store = Store::new(lake).await?;
     let mut rebuilt = Vec::new();
     for fold in Fold::all(policy).await.map_err(QueryError::from)? {
         rebuilt.push((fold.name, store.rebuild(&fold, &state).await?));

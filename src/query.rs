@@ -23,7 +23,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
 pub use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -123,6 +123,15 @@ impl Default for Limits {
 
 /// An empty session.
 pub fn session(limits: Limits) -> Result<SessionContext, QueryError> {
+    with_memory(limits, GreedyMemoryPool::new(limits.memory_bytes))
+}
+
+/// An empty session in which whatever can write to disk does so, rather than that one takes the memory of another.
+pub fn spilling(limits: Limits) -> Result<SessionContext, QueryError> {
+    with_memory(limits, FairSpillPool::new(limits.memory_bytes))
+}
+
+fn with_memory(limits: Limits, pool: impl MemoryPool + 'static) -> Result<SessionContext, QueryError> {
     let mut config = SessionConfig::new().with_target_partitions(limits.cores).with_information_schema(true);
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
@@ -132,8 +141,8 @@ pub fn session(limits: Limits) -> Result<SessionContext, QueryError> {
     // More passes find next to nothing more in our views, and planning is most of what a run on a small lake costs.
     options.optimizer.max_passes = 1;
     let five = NonZeroUsize::MIN.saturating_add(4);
-    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(limits.memory_bytes), five);
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
+    let runtime =
+        RuntimeEnvBuilder::new().with_memory_pool(Arc::new(TrackConsumersPool::new(pool, five))).build_arc()?;
     Ok(known(SessionContext::new_with_config_rt(config, runtime)))
 }
 

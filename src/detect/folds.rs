@@ -149,6 +149,18 @@ impl Fold {
         format!("SELECT {} FROM {parts} GROUP BY {keys}", columns.collect::<Vec<_>>().join(", "))
     }
 
+    /// How many rows, one per key, are only in one of the tables of parts `kept` and `rebuilt`.
+    pub fn differing_sql(&self) -> String {
+        let columns = self.keys.iter().chain(self.values.iter().map(|(name, _)| name));
+        let columns = columns.cloned().collect::<Vec<_>>().join(", ");
+        let merged = |parts| self.merge_sql(parts);
+        format!(
+            "SELECT COUNT(*) FROM (SELECT {columns} FROM ({} UNION ALL {}) GROUP BY {columns} HAVING COUNT(*) <> 2)",
+            merged("kept"),
+            merged("rebuilt")
+        )
+    }
+
     /// One row per grant (and the remaining keys) with aliases resolved, from a table of parts.
     pub fn resolve_sql(&self, parts: &str) -> String {
         let rest = self.keys.iter().filter(|key| !matches!(key.as_str(), "grant_id" | "alias_token_id"));

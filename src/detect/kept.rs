@@ -276,8 +276,8 @@ impl<'l> Store<'l> {
         let rows = writer.into_inner().map_err(LakeError::from)?;
         let list = serde_json::to_vec(watched).map_err(|e| LakeError::Log(name.clone(), e.to_string()))?;
         // The list last: it says that the rows are all there.
-        self.shelf.put(&format!("{name}.parquet"), rows).await?;
-        self.shelf.put(&format!("{name}.json"), list).await?;
+        self.shelf.put(&format!("{name}.parquet"), rows.into()).await?;
+        self.shelf.put(&format!("{name}.json"), list.into()).await?;
         self.shelf.tidy(&name).await
     }
 }

@@ -115,11 +115,11 @@ impl Bases {
             for batch in &rows.batches {
                 writer.write(batch).map_err(LakeError::from)?;
             }
-            self.shelf.put(&file(base, fold), writer.into_inner().map_err(LakeError::from)?).await?;
+            self.shelf.put(&file(base, fold), writer.into_inner().map_err(LakeError::from)?.into()).await?;
         }
         let name = base.name();
         let json = serde_json::to_vec(base).map_err(|e| LakeError::Log(name.clone(), e.to_string()))?;
-        self.shelf.put(&format!("{name}.json"), json).await?;
+        self.shelf.put(&format!("{name}.json"), json.into()).await?;
         self.shelf.tidy(&name).await
     }
 }

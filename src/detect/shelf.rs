@@ -58,7 +58,7 @@ impl Shelf {
     }
 
     /// Puts a whole file in place: local ones are written beside and renamed.
-    pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), QueryError> {
+    pub async fn put(&self, name: &str, bytes: Bytes) -> Result<(), QueryError> {
         let path = self.folder.clone().join(name);
         let put = self.store.put(&path, bytes.into()).await;
         put.map_err(|cause| LakeError::Storage { doing: format!("writing {path}"), cause })?;

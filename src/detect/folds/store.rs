@@ -34,6 +34,8 @@ use crate::query::{self, QueryError, owned, views};
 
 /// A reader merges at most this many parts.
 const PARTS_MAX: usize = 8;
+/// Bytes that folding may hold before it writes to disk: groups of all of history are more than memory should grow by.
+const MEMORY: usize = 640 << 20;
 /// Events of days that are folded at once.
 const CHUNK_ROWS: u64 = 2_000_000;
 /// Rows of one page: what looking up one grant reads.
@@ -63,11 +65,12 @@ pub struct Store<'l> {
 }
 
 impl<'l> Store<'l> {
-    /// The folds beside the lake's tables; `context` lends its limits.
-    pub async fn new(lake: &'l Lake, context: &SessionContext) -> Result<Self, QueryError> {
-        query::know_store(context, lake.events());
+    /// The folds beside the lake's tables.
+    pub async fn new(lake: &'l Lake) -> Result<Self, QueryError> {
+        let context = query::spilling(query::Limits { memory_bytes: MEMORY, ..query::Limits::default() })?;
+        query::know_store(&context, lake.events());
         let fences = settled::fences(lake, clock::now_micros() / 1000).await?;
-        Ok(Self { lake, context: query::sibling(context), fences })
+        Ok(Self { lake, context, fences })
     }
 
     /// A table of the fold's parts over all events up to the state's version, brought up to date first.
@@ -115,13 +118,20 @@ impl<'l> Store<'l> {
         fold: &Fold,
         parts: &[Part],
     ) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let schema = fold.schema.clone();
         if parts.is_empty() {
-            return Ok(Arc::new(EmptyTable::new(schema)));
+            return Ok(Arc::new(EmptyTable::new(fold.schema.clone())));
         }
         let shelf = self.shelf(fold)?;
-        let paths: Vec<String> = parts.iter().map(|part| shelf.url(&part.file())).collect();
-        Ok(context.read_parquet(paths, ParquetReadOptions::default().schema(&schema)).await?.into_view())
+        self.files(context, fold, parts.iter().map(|part| shelf.url(&part.file())).collect()).await
+    }
+
+    async fn files(
+        &self,
+        context: &SessionContext,
+        fold: &Fold,
+        urls: Vec<String>,
+    ) -> Result<Arc<dyn TableProvider>, QueryError> {
+        Ok(context.read_parquet(urls, ParquetReadOptions::default().schema(&fold.schema)).await?.into_view())
     }
 
     /// The parts to read, after folding what is new and merging what has piled up.
@@ -160,25 +170,21 @@ impl<'l> Store<'l> {
     /// # Errors
     /// What reading the events, or writing the fold, can bring.
     pub async fn rebuild(&self, fold: &Fold, state: &State) -> Result<Rebuilt, QueryError> {
-        let context = query::sibling(&self.context);
         let kept = tile(&self.list(fold).await?, 0, state.version);
         let is_whole = kept.last().is_some_and(|part| part.to == state.version);
+        let files = state.files.values().cloned().collect();
+        let bytes = bytes::Bytes::from(self.folded(fold, files).await?);
+        let shelf = self.shelf(fold)?;
+        // Beside what there was, under whose name it may come to stand.
+        let again = format!("again-{}.parquet", state.version);
+        shelf.put(&again, bytes.clone()).await?;
+        let context = query::sibling(&self.context);
         views::replace(&context, "kept", self.table(&context, fold, &kept).await?)?;
-        let before =
-            if is_whole { Some(query::collect(context.sql(&fold.merge_sql("kept")).await?).await?) } else { None };
-        let part = self.fold_all(fold, state).await?;
-        views::replace(&context, "rebuilt", self.table(&context, fold, std::slice::from_ref(&part)).await?)?;
-        let count = |sql: &'static str| count(&context, sql);
-        let rows = count("SELECT COUNT(*) FROM rebuilt").await?;
-        let is_same = match before {
-            None => None,
-            Some(before) => {
-                views::replace(&context, "kept", views::memory(before)?)?;
-                let differing = count("SELECT COUNT(*) FROM (SELECT * FROM kept EXCEPT SELECT * FROM rebuilt)").await?
-                    + count("SELECT COUNT(*) FROM (SELECT * FROM rebuilt EXCEPT SELECT * FROM kept)").await?;
-                Some(differing == 0)
-            }
-        };
+        views::replace(&context, "rebuilt", self.files(&context, fold, vec![shelf.url(&again)]).await?)?;
+        let rows = count(&context, "SELECT COUNT(*) FROM rebuilt").await?;
+        let is_same = if is_whole { Some(count(&context, &fold.differing_sql()).await? == 0) } else { None };
+        shelf.put(&Part { from: 0, to: state.version, bytes: 0 }.file(), bytes).await?;
+        shelf.clear("/again-").await?;
         Ok(Rebuilt { rows, is_same })
     }
 
@@ -187,13 +193,17 @@ impl<'l> Store<'l> {
     }
 
     async fn fold_files(&self, fold: &Fold, files: Vec<DataFile>, from: i64, to: i64) -> Result<Part, QueryError> {
+        self.put(fold, self.folded(fold, files).await?, from, to).await
+    }
+
+    async fn folded(&self, fold: &Fold, files: Vec<DataFile>) -> Result<Vec<u8>, QueryError> {
         let mut writer = self.writer(fold).await?;
         for chunk in chunks(fold, files) {
             let context = query::sibling(&self.context);
             views::replace(&context, "events", query::events(self.lake, &context, chunk)?)?;
             self.write(fold, context.sql(&fold.sql).await?, &mut writer).await?;
         }
-        self.put(fold, writer, from, to).await
+        Ok(writer.into_inner().map_err(LakeError::from)?)
     }
 
     async fn merge(&self, fold: &Fold, parts: &[Part]) -> Result<Part, QueryError> {
@@ -202,7 +212,8 @@ impl<'l> Store<'l> {
         let merged = context.sql(&fold.merge_sql("parts")).await?;
         let mut writer = self.writer(fold).await?;
         self.write(fold, merged, &mut writer).await?;
-        self.put(fold, writer, parts[0].from, parts[parts.len() - 1].to).await
+        let bytes = writer.into_inner().map_err(LakeError::from)?;
+        self.put(fold, bytes, parts[0].from, parts[parts.len() - 1].to).await
     }
 
     async fn writer(&self, fold: &Fold) -> Result<ArrowWriter<Vec<u8>>, QueryError> {
@@ -227,10 +238,9 @@ impl<'l> Store<'l> {
         Ok(())
     }
 
-    async fn put(&self, fold: &Fold, writer: ArrowWriter<Vec<u8>>, from: i64, to: i64) -> Result<Part, QueryError> {
-        let bytes = writer.into_inner().map_err(LakeError::from)?;
+    async fn put(&self, fold: &Fold, bytes: Vec<u8>, from: i64, to: i64) -> Result<Part, QueryError> {
         let part = Part { from, to, bytes: bytes.len() as u64 };
-        self.shelf(fold)?.put(&part.file(), bytes).await?;
+        self.shelf(fold)?.put(&part.file(), bytes.into()).await?;
         Ok(part)
     }
 

@@ -57,7 +57,7 @@ impl Seen {
         asked: &Asked<'_>,
         past: Option<&Footing>,
     ) -> Result<Self, QueryError> {
-        let store = Store::new(lake, sources.context).await?;
+        let store = Store::new(lake).await?;
         let mut whole = Vec::new();
         for fold in folds.iter().filter(|fold| asked.for_fold(fold.name)) {
             // What is kept of rules asked about names as they are stored.
