@@ -3,7 +3,8 @@
 //! A grant is settled when it has ended, and neither its last event nor its expiry is younger than the horizon: longer ago
 //! than any duration of the policy and any history that a detector looks back on. A recorded run leaves a base: the version
 //! and the moment it looked at, and the fold rows of all grants that were not settled then. The next run goes on from
-//! there: it judges those grants, the ones that newer rows belong to, and settled ones that newer rows concern; all other
+//! there: it judges those grants, the ones that newer rows belong to, and settled ones that newer rows concern (an offboarding
+//! that is told late, a reinstatement; not one of today, for they were over before it); all other
 //! findings are carried over as they are. Where that would not do (rows older than the horizon, another policy, a look
 //! at the past), the run looks at everything, as the first one did.
 

@@ -13,7 +13,7 @@ use super::{Footing, LOOKUP_MAX, Tables};
 use crate::detect::folds::Fold;
 use crate::detect::folds::store::Store;
 use crate::detect::policy_views::Asked;
-use crate::detect::settled::{Base, Bases};
+use crate::detect::settled::{self, Base, Bases};
 use crate::lake::Lake;
 use crate::query::{self, QueryError, Rows, views};
 
@@ -163,8 +163,11 @@ async fn looked_at(
     asked: &Asked<'_>,
 ) -> Result<Option<World>, QueryError> {
     let late_before = past.base.late_before(asked.policy);
+    // Somebody of many names may be offboarded under one and reinstated under another: any row concerns whom it names.
+    let has_names = !asked.policy.identities().is_empty();
+    let settled_before = if has_names { i64::MAX } else { settled::horizon(asked.policy, past.base.as_of) };
     let (state, context, bases, base) = (sources.state, sources.context, &*past.bases, &past.base);
-    let ground = Ground { lake, state, context, store, whole, bases, base, late_before };
+    let ground = Ground { lake, state, context, store, whole, bases, base, late_before, settled_before };
     match ground.world().await? {
         Ok(world) => Ok(Some(world)),
         Err(reason) => {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{SessionContext, col, lit};
 
@@ -34,6 +35,8 @@ pub(super) struct Ground<'g> {
     pub(super) base: &'g Base,
     /// Rows earlier than this are late.
     pub(super) late_before: i64,
+    /// Before this moment the grants that are settled had ended and were seen last.
+    pub(super) settled_before: i64,
 }
 
 /// Parts of folds with only what is looked at, by fold; and what that is.
@@ -49,6 +52,34 @@ type Found<T> = Result<Result<T, &'static str>, QueryError>;
 const CONCERNED_MAX: usize = 100_000;
 /// Folds of what concerns all that was exercised under a name.
 const NAMING: [&str; 3] = ["context_rows", "broad_revokes", "logouts"];
+
+/// Context events that can say something of grants that are settled; `$as_of` is when those had ended. What begins later finds
+/// nothing alive and nothing exercised. What takes back later does if it takes back what had begun by then.
+const REACHING: &str = "\
+WITH begun AS (
+    SELECT
+        subject_id, project_id, device_id,
+        MAX(CASE WHEN action IN ('offboard', 'device_lost') THEN event_time END) AS at,
+        MAX(CASE WHEN action IN ('reinstate', 'device_recovered') AND outcome = 'success' THEN event_time END) AS back_at
+    FROM (
+        SELECT action, outcome, event_time, subject_id, project_id, NULL AS device_id FROM context_rows
+        WHERE action IN ('offboard', 'reinstate') AND event_time < $as_of
+        UNION ALL
+        SELECT action, outcome, event_time, NULL AS subject_id, NULL AS project_id, device_id FROM context_rows
+        WHERE action IN ('device_lost', 'device_recovered') AND event_time < $as_of
+    )
+    GROUP BY subject_id, project_id, device_id
+)
+SELECT * FROM naming
+WHERE
+    event_time < $as_of
+    OR action NOT IN ('offboard', 'device_lost', 'compromise', 'reinstate', 'device_recovered')
+    OR (action = 'reinstate' AND subject_id IN (
+        SELECT subject_id FROM begun WHERE subject_id IS NOT NULL AND at >= coalesce(back_at, at)
+    ))
+    OR (action = 'device_recovered' AND device_id IN (
+        SELECT device_id FROM begun WHERE device_id IS NOT NULL AND at >= coalesce(back_at, at)
+    ))";
 
 /// Whether a fold has rows of grants, which a world has only some of.
 pub(in crate::detect) fn is_of_grants(fold: &Fold) -> bool {
@@ -179,6 +210,7 @@ impl<'g> Ground<'g> {
             let not_yet = column("event_time").gt(lit(views::timestamp(self.base.as_of)));
             let not_yet = self.context.read_table(whole.clone())?.filter(not_yet)?;
             let mut rows = self.context.read_table(newer)?.union(not_yet)?;
+            rows = self.reaching_settled(fold, whole, rows).await?;
             if fold.keys.iter().any(|key| key == "named_grant_id") {
                 rows = rows.filter(col("named_grant_id").is_null())?;
             }
@@ -193,6 +225,22 @@ impl<'g> Ground<'g> {
         }
         let listed = names.into_iter().filter(|(_, list)| !list.is_empty());
         Ok(listed.map(|(name, list)| super::rows::one_of(name, &list)).reduce(Expr::or))
+    }
+
+    /// Of these rows of a fold those that can say something of settled grants.
+    async fn reaching_settled(
+        &self,
+        fold: &Fold,
+        whole: &Arc<dyn TableProvider>,
+        rows: DataFrame,
+    ) -> Result<DataFrame, QueryError> {
+        if fold.name != "context_rows" {
+            return Ok(rows.filter(before("event_time", self.settled_before))?);
+        }
+        let context = query::sibling(self.context);
+        views::replace(&context, "context_rows", whole.clone())?;
+        views::replace(&context, "naming", rows.into_view())?;
+        views::bind(context.sql(REACHING).await?, Some(self.settled_before))
     }
 
     /// A fold's rows of the base, of what came since, and of the settled grants that are concerned.
