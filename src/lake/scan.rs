@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -54,7 +55,8 @@ impl Files {
         &self.store
     }
 
-    fn partitioned(&self, file: &DataFile) -> Result<PartitionedFile> {
+    /// The values of the partition columns in a file.
+    fn values(&self, file: &DataFile) -> Result<Vec<ScalarValue>> {
         let values = self.partition_columns.iter().map(|name| {
             let data_type = self.schema.field_with_name(name)?.data_type();
             match file.partition_values.get(name).and_then(Option::as_deref) {
@@ -62,8 +64,38 @@ impl Files {
                 None => ScalarValue::try_from(data_type),
             }
         });
+        values.collect()
+    }
+
+    fn partitioned(&self, file: &DataFile) -> Result<PartitionedFile> {
         let path = format!("{}/{}", self.folder, file.path);
-        Ok(PartitionedFile::new(path, file.bytes).with_partition_values(values.collect::<Result<_>>()?))
+        Ok(PartitionedFile::new(path, file.bytes).with_partition_values(self.values(file)?))
+    }
+
+    /// The files whose partition the filters do not rule out; a scan would open every other one to find the same.
+    fn in_partitions(&self, session: &dyn Session, filters: &[Expr]) -> Result<Vec<DataFile>> {
+        let is_of_partition = |filter: &&Expr| {
+            let columns = filter.column_refs();
+            !columns.is_empty() && columns.iter().all(|column| self.partition_columns.contains(&column.name))
+        };
+        let Some(filter) = conjunction(filters.iter().filter(is_of_partition).cloned()) else {
+            return Ok(self.files.clone());
+        };
+        if self.files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let values = self.files.iter().map(|file| self.values(file)).collect::<Result<Vec<_>>>()?;
+        let (mut fields, mut columns) = (Vec::new(), Vec::new());
+        for (place, name) in self.partition_columns.iter().enumerate() {
+            fields.push(self.schema.field_with_name(name)?.clone());
+            columns.push(ScalarValue::iter_to_array(values.iter().map(|of_file| of_file[place].clone()))?);
+        }
+        let partitions = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        let schema = partitions.schema().as_ref().clone().to_dfschema()?;
+        let kept = session.create_physical_expr(filter, &schema)?.evaluate(&partitions)?;
+        let kept = kept.into_array(self.files.len())?;
+        let files = self.files.iter().zip(kept.as_boolean());
+        Ok(files.filter(|(_, kept)| *kept == Some(true)).map(|(file, _)| file.clone()).collect())
     }
 
     fn in_file(&self) -> Schema {
@@ -106,7 +138,7 @@ impl TableProvider for Files {
             source = source.with_predicate(session.create_physical_expr(filter, &schema)?);
         }
         // Big files first, dealt out in turn, so that no core is left with all the work at the end.
-        let mut files = self.files.clone();
+        let mut files = self.in_partitions(session, filters)?;
         files.sort_by(|a, b| (b.bytes, &a.path).cmp(&(a.bytes, &b.path)));
         let lanes = session.config().target_partitions().clamp(1, files.len().max(1));
         let mut groups = vec![FileGroup::default(); lanes];
