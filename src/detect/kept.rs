@@ -41,6 +41,8 @@ use crate::query::{self, QueryError, Rows, views};
 const PRUNED_MAX: usize = 20;
 /// Looking up one grant takes as long as passing by so many rows.
 const LOOKUP_ROWS: u64 = 100_000;
+/// More than these are not looked up: of a lake elsewhere every look-up asks all files.
+const LOOKUPS_MAX: usize = 10 * PRUNED_MAX;
 /// What was read since a file was kept is read again until it is this many rows.
 const AGAIN_ROWS_MAX: u64 = 50_000;
 /// Days since 1970-01-01 on which grants began.
@@ -123,7 +125,7 @@ impl Watched {
         all.sort_unstable();
         let first = |from: usize| all.get(from).map_or(i32::MAX, |(day, _, _)| *day);
         let cost = |looked_up: &usize| *looked_up as u64 * LOOKUP_ROWS + rows_since(first(*looked_up));
-        let looked_up = (0..=all.len()).min_by_key(cost).unwrap_or_default();
+        let looked_up = (0..=all.len().min(LOOKUPS_MAX)).min_by_key(cost).unwrap_or_default();
         let of = |piece: &[(i32, bool, &String)]| {
             let texts = |wanted: bool| piece.iter().filter(move |it| it.1 == wanted).map(|it| it.2.clone()).collect();
             Self { grants: texts(true), tokens: texts(false) }
