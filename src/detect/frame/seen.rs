@@ -9,13 +9,16 @@ use datafusion::prelude::SessionContext;
 use super::scope::Scope;
 use super::sources::Sources;
 use super::world::{Ground, World, is_of_grants, issuers};
-use super::{Footing, LOOKUP_MAX, Tables};
+use super::{Footing, Tables};
 use crate::detect::folds::Fold;
 use crate::detect::folds::store::Store;
 use crate::detect::policy_views::Asked;
 use crate::detect::settled::{self, Base, Bases};
 use crate::lake::Lake;
 use crate::query::{self, QueryError, Rows, views};
+
+/// Of a moment long ago very many grants have a later event; with more, folding everything anew is not much dearer.
+pub(super) const DIRTY_MAX: usize = 500_000;
 
 /// Folds as tables of parts.
 #[derive(Default)]
@@ -77,7 +80,7 @@ impl Seen {
             Some((fold, grants)) => sources.dirty(&part(fold, grants)).await?,
             None => Vec::new(),
         };
-        if dirty.len() > LOOKUP_MAX {
+        if dirty.len() > DIRTY_MAX {
             return Self::anew(sources, folds, asked).await;
         }
         let rows = if dirty.is_empty() { None } else { Some(sources.rows_of(&dirty).await?) };
