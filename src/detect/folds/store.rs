@@ -184,7 +184,10 @@ impl<'l> Store<'l> {
         let rows = count(&context, "SELECT COUNT(*) FROM rebuilt").await?;
         let is_same = if is_whole { Some(count(&context, &fold.differing_sql()).await? == 0) } else { None };
         shelf.put(&Part { from: 0, to: state.version, bytes: 0 }.file(), bytes).await?;
-        shelf.clear("/again-").await?;
+        let is_again = |meta: &&object_store::ObjectMeta| meta.location.filename() == Some(again.as_str());
+        if let Some(meta) = shelf.list().await?.iter().find(is_again) {
+            shelf.let_go(meta).await;
+        }
         Ok(Rebuilt { rows, is_same })
     }
 
