@@ -87,14 +87,15 @@ impl Files {
         let values = self.files.iter().map(|file| self.values(file)).collect::<Result<Vec<_>>>()?;
         let (mut fields, mut columns) = (Vec::new(), Vec::new());
         for (place, name) in self.partition_columns.iter().enumerate() {
-            fields.push(self.schema.field_with_name(name)?.clone());
+            fields.push(self.schema.field_with_name(name)?.clone().with_nullable(true));
             columns.push(ScalarValue::iter_to_array(values.iter().map(|of_file| of_file[place].clone()))?);
         }
         let partitions = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
         let schema = partitions.schema().as_ref().clone().to_dfschema()?;
         let kept = session.create_physical_expr(filter, &schema)?.evaluate(&partitions)?;
         let kept = kept.into_array(self.files.len())?;
-        let files = self.files.iter().zip(kept.as_boolean());
+        let Some(kept) = kept.as_boolean_opt() else { return Ok(self.files.clone()) };
+        let files = self.files.iter().zip(kept);
         Ok(files.filter(|(_, kept)| *kept == Some(true)).map(|(file, _)| file.clone()).collect())
     }
 
