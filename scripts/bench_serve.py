@@ -6,6 +6,7 @@ Records come at a steady rate while clients ask the lake without a pause longer 
 leaves and uses their token afterwards. Measured from the moment such a record was handed to Kafka:
   visible    to the end of the first query that shows it: what an analyst waits, the query's own time included
   delivered  to the webhook's taking the alert
+It begins when the service reads; how long that took from its start is told beside.
 Then the rate stops, and the lag has to come back to 0.
 """
 import argparse, os, pathlib, sys, tempfile, threading, time
@@ -66,12 +67,24 @@ def main():
             kafka.stop()
 
 
+def first_record(folder, service, to):
+    """Seconds from the service's start until it has read a record: a group waits for its members before it hands out partitions."""
+    to.produce(TOPIC, steady(0, time.time(), 1), partition=0)
+    to.flush(60)
+    while not position(folder):
+        if service.process.poll() is not None or time.monotonic() - service.began > 60:
+            sys.exit(f"the service reads nothing:\n{service.log.read_text()[-3000:]}")
+        time.sleep(0.1)
+    return time.monotonic() - service.began
+
+
 def measure(folder, service, kafka, webhook, arguments):
     produced, visible, stop = {}, {}, threading.Event()
     clients = [threading.Thread(target=client, args=(folder, stop, produced, visible)) for _ in range(arguments.clients)]
     [thread.start() for thread in clients]
     to = producer(kafka, **{"linger.ms": 5, "queue.buffering.max.messages": 2_000_000})
-    total = produce(to, arguments, produced)
+    joined = first_record(folder, service, to)
+    total = 1 + produce(to, arguments, produced)
     ended = time.monotonic()
     while (read := position(folder)) < total and time.monotonic() - ended < 120:
         time.sleep(0.2)
@@ -89,6 +102,7 @@ def measure(folder, service, kafka, webhook, arguments):
     metrics = service.metrics()
     service.stop()
     print(f"{arguments.rate} events/s for {arguments.seconds} s, {arguments.clients} clients, {len(os.sched_getaffinity(0))} cores")
+    print(f"reading after        {joined:6.2f} s")
     for what, seen, limit in [("visible in a query", visible, 5), ("alert delivered", delivered, 15)]:
         waits = [at - produced[name] for name, at in seen.items()]
         print(f"{what:20s} p50 {percentile(waits, .5):6.2f} s   p99 {percentile(waits, .99):6.2f} s (wanted: under {limit} s)   "

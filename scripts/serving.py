@@ -130,6 +130,7 @@ class Service:
         with open(self.log, "ab") as log:
             log.write(b"--- start\n")
             log.flush()
+            self.began = time.monotonic()
             self.process = subprocess.Popen([str(TOKENTRAIL), "serve", "--config", str(self.config)], stderr=log, stdin=subprocess.DEVNULL)
 
     def stop(self):
