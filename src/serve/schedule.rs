@@ -3,7 +3,8 @@
 //! A detector waits for a change of what it reads, and no longer than the `every` of its header, because time alone opens
 //! findings too. Runs go by version of the lake, so one that failed or never took place is made up for by the next.
 //!
-//! Where a run of all takes long, those that may wait longest step back, so that the urgent ones come round soon.
+//! A run is of detectors with the same `every`, so that the urgent ones never wait for all others at once. Where several
+//! are due, those go first whose wait is the largest part of their `every`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,8 +33,6 @@ pub struct Schedule {
     slots: BTreeMap<String, Slot>,
     apart: Duration,
     last_start: Option<Duration>,
-    /// How long the last run of all detectors took.
-    took: Duration,
 }
 
 impl Schedule {
@@ -44,7 +43,7 @@ impl Schedule {
             let (reads, every) = (reads::classes(detector), Duration::from_micros(every.unsigned_abs()));
             (detector.id.clone(), Slot { reads, every, is_stale: true, last: None, failures: 0 })
         };
-        Self { slots: catalog.all().iter().map(slot).collect(), apart, last_start: None, took: Duration::ZERO }
+        Self { slots: catalog.all().iter().map(slot).collect(), apart, last_start: None }
     }
 
     /// Rows of these classes came, or went.
@@ -59,36 +58,40 @@ impl Schedule {
         if self.last_start.is_some_and(|last| now < last + self.apart) {
             return Vec::new();
         }
-        let is_due = |slot: &Slot| {
-            let Some(last) = slot.last else { return true };
-            let retry = self.apart * 2_u32.saturating_pow(slot.failures.min(10));
-            match slot.failures {
-                0 => (slot.is_stale && now >= last + self.step_back(slot)) || now >= last + slot.every,
-                _ => now >= last + retry.min(RETRY_MAX),
-            }
+        let due = |every: Duration| -> Vec<&String> {
+            self.of(every).filter(|(_, slot)| self.is_due(slot, now)).map(|(id, _)| id).collect()
         };
-        let due: Vec<&String> = self.slots.iter().filter(|(_, slot)| is_due(slot)).map(|(id, _)| id).collect();
+        let tiers: BTreeSet<Duration> = self.slots.values().map(|slot| slot.every).collect();
+        let first = tiers.into_iter().rev().filter(|every| !due(*every).is_empty());
+        // Of equals the last one counts: the most urgent.
+        let Some(every) = first.max_by(|a, b| self.wait(*a, now).total_cmp(&self.wait(*b, now))) else {
+            return Vec::new();
+        };
         // What a run goes on from is kept by the set of its detectors: few sets, and each goes on from nearby.
-        let are_most = due.len() * 2 > self.slots.len();
-        if are_most { self.slots.keys().cloned().collect() } else { due.into_iter().cloned().collect() }
+        let due = due(every);
+        let are_most = due.len() * 2 > self.of(every).count();
+        let joins = |id: &String, slot: &Slot| due.contains(&id) || (are_most && slot.failures == 0);
+        self.of(every).filter(|(id, slot)| joins(id, slot)).map(|(id, _)| id.clone()).collect()
     }
 
-    /// How long a detector leaves the way to others after a run: nothing if it is to run every minute.
-    fn step_back(&self, slot: &Slot) -> Duration {
-        let minutes = u32::try_from(slot.every.as_secs() / 60).unwrap_or(u32::MAX);
-        self.took.saturating_mul(minutes.saturating_sub(1)).min(slot.every)
-    }
-
-    /// A run of these detectors took so long.
-    pub fn took(&mut self, ids: &[String], time: Duration) {
-        if self.are_all(ids) {
-            self.took = time;
+    fn is_due(&self, slot: &Slot, now: Duration) -> bool {
+        let Some(last) = slot.last else { return true };
+        let retry = self.apart * 2_u32.saturating_pow(slot.failures.min(10));
+        match slot.failures {
+            0 => slot.is_stale || now >= last + slot.every,
+            _ => now >= last + retry.min(RETRY_MAX),
         }
     }
 
-    /// Whether these are all.
-    pub fn are_all(&self, ids: &[String]) -> bool {
-        ids.len() == self.slots.len()
+    /// Detectors with this `every`.
+    fn of(&self, every: Duration) -> impl Iterator<Item = (&String, &Slot)> {
+        self.slots.iter().filter(move |(_, slot)| slot.every == every)
+    }
+
+    /// How long the first of the detectors with this `every` has waited, as a part of it.
+    fn wait(&self, every: Duration, now: Duration) -> f64 {
+        let since = |slot: &Slot| slot.last.map_or(f64::INFINITY, |last| now.saturating_sub(last).as_secs_f64());
+        self.of(every).map(|(_, slot)| since(slot) / every.as_secs_f64()).fold(0.0, f64::max)
     }
 
     /// A run of these detectors begins.
@@ -127,52 +130,74 @@ mod tests {
         ids.iter().for_each(|id| schedule.ended(id, true));
     }
 
+    const URGENT: &str = "refresh_after_offboarding";
+    const IN_FIVE_MINUTES: &str = "token_older_than_policy";
+    const IN_FIFTEEN: &str = "impossible_travel";
+
+    /// Runs what is due, until nothing is; each run takes so long. When it ended, and which of the three ran, in order.
+    fn caught_up(schedule: &mut Schedule, from: u64, takes: u64) -> (u64, Vec<&'static str>) {
+        let (mut now, mut ran) = (from, Vec::new());
+        loop {
+            let due = schedule.due(seconds(now));
+            if due.is_empty() {
+                return (now, ran);
+            }
+            let of = [URGENT, IN_FIVE_MINUTES, IN_FIFTEEN].into_iter().filter(|id| due.iter().any(|one| one == id));
+            ran.extend(of);
+            run(schedule, &due, seconds(now));
+            now += takes;
+        }
+    }
+
     #[test]
     fn everything_is_due_at_first_then_what_reads_what_changed() {
         let mut schedule = schedule();
-        let all = schedule.due(seconds(0));
-        assert!(schedule.are_all(&all) && !all.is_empty());
-        run(&mut schedule, &all, seconds(0));
+        assert_eq!(caught_up(&mut schedule, 0, 3), (9, vec![URGENT, IN_FIVE_MINUTES, IN_FIFTEEN]));
+        assert!(schedule.slots.values().all(|slot| slot.last.is_some()), "none was left out");
         assert!(schedule.due(seconds(10)).is_empty(), "nothing changed");
         schedule.changed(&BTreeSet::from([Class::Token]));
-        assert!(schedule.due(seconds(1)).is_empty(), "sooner than two seconds after the last");
-        assert!(schedule.are_all(&schedule.due(seconds(2))));
+        assert!(schedule.due(seconds(7)).is_empty(), "sooner than two seconds after the last");
+        assert_eq!(caught_up(&mut schedule, 10, 3), (19, vec![URGENT, IN_FIVE_MINUTES, IN_FIFTEEN]));
     }
 
     #[test]
     fn every_is_the_longest_wait() {
         let mut schedule = schedule();
-        let all = schedule.due(seconds(0));
-        run(&mut schedule, &all, seconds(0));
+        caught_up(&mut schedule, 0, 2);
         assert!(schedule.due(seconds(59)).is_empty());
-        let minutely = schedule.due(seconds(60));
-        assert!(minutely.contains(&"refresh_after_offboarding".to_owned()) && !schedule.are_all(&minutely));
-        run(&mut schedule, &minutely, seconds(60));
-        assert!(schedule.are_all(&schedule.due(seconds(900))));
+        assert_eq!(caught_up(&mut schedule, 60, 2), (62, vec![URGENT]));
+        assert_eq!(caught_up(&mut schedule, 303, 2), (307, vec![URGENT, IN_FIVE_MINUTES]));
+        assert_eq!(caught_up(&mut schedule, 905, 2).1, [URGENT, IN_FIVE_MINUTES, IN_FIFTEEN]);
     }
 
     #[test]
-    fn where_runs_take_long_those_step_back_that_may_wait() {
+    fn under_load_the_urgent_wait_for_one_other_run_at_most_and_all_come_round() {
         let mut schedule = schedule();
-        let all = schedule.due(seconds(0));
-        run(&mut schedule, &all, seconds(0));
-        schedule.took(&all, seconds(5));
-        schedule.changed(&BTreeSet::from([Class::Token]));
-        let urgent = schedule.due(seconds(5));
-        assert!(urgent.contains(&"refresh_after_offboarding".to_owned()) && !schedule.are_all(&urgent));
-        run(&mut schedule, &urgent, seconds(5));
-        schedule.changed(&BTreeSet::from([Class::Token]));
-        // Five minutes may be waited, of which four times five seconds are.
-        assert!(!schedule.are_all(&schedule.due(seconds(19))));
-        assert!(schedule.are_all(&schedule.due(seconds(20))));
+        let (mut now, mut ran) = (0, Vec::new());
+        while now < 600 {
+            schedule.changed(&BTreeSet::from(Class::ALL));
+            let due = schedule.due(seconds(now));
+            ran.push(
+                [URGENT, IN_FIVE_MINUTES, IN_FIFTEEN].into_iter().find(|id| due.iter().any(|one| one == id)).unwrap(),
+            );
+            run(&mut schedule, &due, seconds(now));
+            now += 5;
+        }
+        // A run takes five seconds: in five minutes there are sixty.
+        let every = |id: &str| ran.iter().filter(|one| **one == id).count();
+        assert!(ran[3..].windows(2).all(|two| two.contains(&URGENT)), "{ran:?}");
+        assert!(
+            every(URGENT) > 2 * every(IN_FIVE_MINUTES) && every(IN_FIVE_MINUTES) > 2 * every(IN_FIFTEEN),
+            "{ran:?}"
+        );
+        assert!(every(IN_FIFTEEN) >= 4, "{ran:?}");
     }
 
     #[test]
     fn what_failed_is_made_up_for_later_and_later() {
         let mut schedule = schedule();
-        let all = schedule.due(seconds(0));
-        run(&mut schedule, &all, seconds(0));
-        let one = vec![all[0].clone()];
+        caught_up(&mut schedule, 0, 2);
+        let one = vec![URGENT.to_owned()];
         schedule.begins(&one, seconds(10));
         schedule.ended(&one[0], false);
         assert!(schedule.due(seconds(13)).is_empty());

@@ -55,10 +55,7 @@ async fn reign(shared: &Shared, held: &Held) -> Result<(), String> {
         let due = schedule.due(began.elapsed());
         if !due.is_empty() {
             schedule.begins(&due, began.elapsed());
-            let started = Instant::now();
-            let report = once(shared, held, &current, &schedule, &due).await;
-            schedule.took(&due, started.elapsed());
-            match report {
+            match once(shared, held, &current, &due).await {
                 Some(report) => {
                     report.outcomes.iter().for_each(|o| schedule.ended(&o.detector, o.verdicts.is_ok()));
                     shared.parts.set("detect", Condition::Ready);
@@ -90,15 +87,8 @@ async fn news(shared: &Shared, seen: &mut Option<i64>) -> Result<BTreeSet<Class>
 }
 
 /// One run. `None`: it failed, or was given up because the lease was lost or the service stops.
-async fn once(
-    shared: &Shared,
-    held: &Held,
-    settings: &Arc<Settings>,
-    schedule: &Schedule,
-    due: &[String],
-) -> Option<Report> {
-    let ids = if schedule.are_all(due) { Vec::new() } else { due.to_vec() };
-    let request = Request { ids, ..Request::default() };
+async fn once(shared: &Shared, held: &Held, settings: &Arc<Settings>, due: &[String]) -> Option<Report> {
+    let request = Request { ids: due.to_vec(), ..Request::default() };
     let began = Instant::now();
     let run = held.guard(detect::run(&shared.lake, &settings.policy, &settings.catalog, &request));
     let mut stop = shared.stop.clone();
