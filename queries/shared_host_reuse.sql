@@ -69,11 +69,26 @@ by_subjects AS (
     HAVING MIN(CASE WHEN f.first_at <= f.others_until + h.shared_host_window THEN f.first_at END) IS NOT NULL
 ),
 
-accounts AS (
-    SELECT host_id, grant_id, os_user, MIN(first_exercised_at) AS first_at
+held AS (
+    SELECT
+        host_id,
+        grant_id,
+        MIN(os_user) AS least_os_user,
+        MAX(os_user) AS greatest_os_user
     FROM contexts
-    WHERE host_id IS NOT NULL AND os_user IS NOT NULL
-    GROUP BY host_id, grant_id, os_user
+    WHERE host_id IS NOT NULL
+    GROUP BY host_id, grant_id
+),
+
+accounts AS (
+    -- Of grants with several: a window over all of them would sort each grant by itself.
+    SELECT c.host_id, c.grant_id, c.os_user, MIN(c.first_exercised_at) AS first_at
+    FROM contexts AS c
+    INNER JOIN (
+        SELECT host_id, grant_id FROM held WHERE least_os_user <> greatest_os_user
+    ) AS d ON d.host_id = c.host_id AND d.grant_id = c.grant_id
+    WHERE c.os_user IS NOT NULL
+    GROUP BY c.host_id, c.grant_id, c.os_user
 ),
 
 ranked_accounts AS (
@@ -119,7 +134,8 @@ visitors AS (
 
 host_users AS (
     SELECT host_id, os_user
-    FROM accounts
+    FROM contexts
+    WHERE host_id IS NOT NULL AND os_user IS NOT NULL
     GROUP BY host_id, os_user
 ),
 
@@ -129,16 +145,9 @@ users AS (
     GROUP BY host_id
 ),
 
-host_grants AS (
-    SELECT host_id, grant_id
-    FROM contexts
-    WHERE host_id IS NOT NULL
-    GROUP BY host_id, grant_id
-),
-
 tokens AS (
     SELECT host_id, COUNT(*) AS grant_count, array_slice(array_sort(array_agg(grant_id)), 1, 20) AS grants
-    FROM host_grants
+    FROM held
     GROUP BY host_id
 )
 

@@ -381,6 +381,8 @@ impl<'p> Frame<'p> {
                 if few {
                     hold(&context, view.name).await?;
                 }
+            } else if matches!(of, Of::Hosts) && view.name == "contexts" {
+                hold(&context, view.name).await?;
             }
         }
         // For detectors that must know whether all of somebody is here.
@@ -409,8 +411,10 @@ impl<'p> Frame<'p> {
             views::replace(&context, name, frame.into_view())?;
         }
         // Whoever looks closely at hosts asks for no grant.
-        if only.is_some() || (self.few_grants && matches!(of, Of::All)) {
-            hold(&context, "grants").await?;
+        match of {
+            Of::Hosts => hold(&context, "hosts").await?,
+            Of::All if !self.few_grants => {}
+            Of::All | Of::Grants(_) => hold(&context, "grants").await?,
         }
         for name in OF_GRANTS {
             self.register(&context, name).await?;
