@@ -6,8 +6,8 @@ Records come at a steady rate while clients ask the lake without a pause longer 
 leaves and uses their token afterwards. Measured from the moment such a record was handed to Kafka:
   visible    to the end of the first query that shows it: what an analyst waits, the query's own time included
   delivered  to the webhook's taking the alert
-It begins when the service reads; how long that took from its start is told beside.
-Then the rate stops, and the lag has to come back to 0.
+The rate begins when the service has read a first record; how long that took from its start is told beside.
+Then it stops, and the lag has to come back to 0.
 """
 import argparse, os, pathlib, sys, tempfile, threading, time
 

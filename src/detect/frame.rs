@@ -410,7 +410,7 @@ impl<'p> Frame<'p> {
             let frame = views::bind(context.sql(&sql).await?, Some(self.as_of))?;
             views::replace(&context, name, frame.into_view())?;
         }
-        // Whoever looks closely at hosts asks for no grant.
+        // Whoever looks closely at hosts asks for no grant, and the few grants of a close-up are worked out once.
         match of {
             Of::Hosts => hold(&context, "hosts").await?,
             Of::All if !self.few_grants => {}
