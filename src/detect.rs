@@ -191,12 +191,16 @@ pub async fn rebuild(lake: &Lake, policy: &Policy) -> Result<Vec<(&'static str, 
 
 /// What some detectors ask for, and the one that says where others rest on silence.
 fn asked<'a>(policy: &'a Policy, catalog: &'a Catalog, detectors: &[&'a Detector]) -> Asked<'a> {
-    let rests = detectors.iter().any(|detector| detector.header.absence.is_some());
-    let gaps = catalog.find(absence::GAPS).ok().filter(|_| rests);
-    // Marking asks for the places of grants.
-    let marks = rests.then_some("places");
-    let texts = detectors.iter().copied().chain(gaps).map(|detector| detector.text.as_str()).chain(marks);
-    Asked::by(policy, texts.collect())
+    let resting: Vec<&Detector> = detectors.iter().copied().filter(|one| one.header.absence.is_some()).collect();
+    let gaps = catalog.find(absence::GAPS).ok().filter(|_| !resting.is_empty());
+    // Marking asks as well.
+    let marks = resting.into_iter().map(|detector| absence::seen_in(detector).1);
+    // Not their prose, which has the names of much that they do not read.
+    let questions =
+        detectors.iter().copied().chain(gaps).flat_map(|detector| {
+            [Some(detector.sql.as_str()), detector.header.nominate.as_deref()].into_iter().flatten()
+        });
+    Asked::by(policy, questions.chain(marks).collect())
 }
 
 /// Runs detectors and records what changed.

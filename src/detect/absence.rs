@@ -58,9 +58,8 @@ pub(super) async fn mark(
     }
     for (place, outcome) in outcomes.iter_mut().enumerate() {
         let (Some(absence), Ok(verdicts)) = (resting(place), &mut outcome.verdicts) else { continue };
-        let column =
-            if detectors[place].header.key.iter().any(|k| k == "grant_id") { "grant_id" } else { "subject_id" };
-        let seen = sources(wide, column, &gaps).await?;
+        let (column, view) = seen_in(detectors[place]);
+        let seen = sources(wide, column, view, &gaps).await?;
         for verdict in verdicts.iter_mut() {
             let met =
                 met(verdict, absence, seen.get(&output::text(verdict.key.get(column).unwrap_or(&Value::Null))), &gaps);
@@ -72,6 +71,12 @@ pub(super) async fn mark(
         }
     }
     Ok(())
+}
+
+/// What a detector's findings are about, and the view that says which sources have rows of it.
+pub(super) fn seen_in(detector: &Detector) -> (&'static str, &'static str) {
+    let is_of_grants = detector.header.key.iter().any(|key| key == "grant_id");
+    if is_of_grants { ("grant_id", "exercises") } else { ("subject_id", "places") }
 }
 
 fn by_source(verdicts: &[Verdict]) -> BTreeMap<String, Vec<Gap>> {
@@ -87,11 +92,12 @@ fn by_source(verdicts: &[Verdict]) -> BTreeMap<String, Vec<Gap>> {
 async fn sources(
     wide: &SessionContext,
     column: &str,
+    view: &str,
     gaps: &BTreeMap<String, Vec<Gap>>,
 ) -> Result<BTreeMap<String, BTreeSet<String>>, QueryError> {
     let listed: Vec<String> = gaps.keys().map(|source| format!("'{}'", source.replace('\'', "''"))).collect();
     let sql = format!(
-        "SELECT DISTINCT {column} AS who, source FROM places WHERE {column} IS NOT NULL AND source IN ({})",
+        "SELECT DISTINCT {column} AS who, source FROM {view} WHERE {column} IS NOT NULL AND source IN ({})",
         listed.join(", ")
     );
     let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -173,6 +173,8 @@ fn portions(nominations: Vec<(usize, Nominated, Option<Scope>)>, grants_max: usi
     let mut by_grants = Vec::new();
     for (place, nominated, scope) in nominations {
         match nominated {
+            // Who names nothing has found nothing, and planning its question is most of what asking it takes.
+            Nominated::Grants(names) | Nominated::Hosts(names) if names.is_empty() => {}
             Nominated::Grants(names) => by_grants.push((place, names, scope)),
             Nominated::Hosts(names) => {
                 hosts.extend(names);
@@ -203,7 +205,7 @@ fn portions(nominations: Vec<(usize, Nominated, Option<Scope>)>, grants_max: usi
             (false, false) => portions.push(Portion::of(Nominated::Grants(names), true, vec![place])),
         }
     }
-    if !few.is_empty() || !of_few.0.is_empty() || !of_few.1.is_empty() {
+    if !few.is_empty() {
         let nominated = Nominated::Grants(few.into_iter().collect());
         portions.push(Portion { alone: of_few.1, ..Portion::of(nominated, true, of_few.0) });
     }
@@ -326,6 +328,8 @@ mod tests {
             (3, grants("a b c d e"), None),
             (4, grants("y"), by_itself),
             (5, Nominated::Hosts(vec!["h".to_owned()]), None),
+            (6, Nominated::Grants(Vec::new()), by_itself),
+            (7, Nominated::Hosts(Vec::new()), None),
         ];
         let told: Vec<_> = portions(nominations, 3)
             .into_iter()

@@ -15,7 +15,6 @@ use datafusion::catalog::TableProvider;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -110,7 +109,7 @@ impl Bases {
     /// Leaves a base; its file of numbers comes last, and says that the rows are all there.
     pub async fn leave(&self, base: &Base, folds: Vec<(&Fold, Rows)>) -> Result<(), QueryError> {
         for (fold, rows) in folds {
-            let properties = WriterProperties::builder().set_compression(Compression::LZ4_RAW).build();
+            let properties = fold.properties().set_compression(Compression::LZ4_RAW).build();
             let mut writer =
                 ArrowWriter::try_new(Vec::new(), rows.schema.clone(), Some(properties)).map_err(LakeError::from)?;
             for batch in &rows.batches {

@@ -3,8 +3,8 @@
 //! A detector waits for a change of what it reads, and no longer than the `every` of its header, because time alone opens
 //! findings too. Runs go by version of the lake, so one that failed or never took place is made up for by the next.
 //!
-//! A run is of detectors with the same `every`, so that the urgent ones never wait for all others at once. Where several
-//! are due, those go first whose wait is the largest part of their `every`.
+//! A run is of a few detectors with the same `every`, so that the urgent ones never wait for many others at once. Of the
+//! runs that are due, that one goes first whose wait is the largest part of its `every`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,12 +15,17 @@ use crate::policy::parse_duration;
 
 /// Longest wait after runs that failed.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Detectors of one run. More of them share what a run costs by itself, and fewer are over sooner.
+const TOGETHER_MAX: usize = 8;
+
+/// Detectors that run together: their `every`, and which of the parts that those with this `every` are divided into.
+type Group = (Duration, usize);
 
 /// One detector's place in the schedule.
 #[derive(Clone, Debug)]
 struct Slot {
     reads: BTreeSet<Class>,
-    every: Duration,
+    group: Group,
     /// Something it reads has changed since its last good run began.
     is_stale: bool,
     last: Option<Duration>,
@@ -38,12 +43,21 @@ pub struct Schedule {
 impl Schedule {
     /// Nothing ran yet: all is due.
     pub fn new(catalog: &Catalog, apart: Duration) -> Self {
-        let slot = |detector: &crate::detect::catalog::Detector| {
+        let mut of_every: BTreeMap<Duration, BTreeMap<&str, BTreeSet<Class>>> = BTreeMap::new();
+        for detector in catalog.all() {
             let every = parse_duration(&detector.header.every).map_or(60_000_000, |micros| micros.max(1_000_000));
-            let (reads, every) = (reads::classes(detector), Duration::from_micros(every.unsigned_abs()));
-            (detector.id.clone(), Slot { reads, every, is_stale: true, last: None, failures: 0 })
-        };
-        Self { slots: catalog.all().iter().map(slot).collect(), apart, last_start: None }
+            let every = of_every.entry(Duration::from_micros(every.unsigned_abs())).or_default();
+            every.insert(&detector.id, reads::classes(detector));
+        }
+        let mut slots = BTreeMap::new();
+        for (every, detectors) in of_every {
+            let together = detectors.len().div_ceil(detectors.len().div_ceil(TOGETHER_MAX));
+            for (place, (id, reads)) in detectors.into_iter().enumerate() {
+                let group = (every, place / together);
+                slots.insert(id.to_owned(), Slot { reads, group, is_stale: true, last: None, failures: 0 });
+            }
+        }
+        Self { slots, apart, last_start: None }
     }
 
     /// Rows of these classes came, or went.
@@ -58,40 +72,40 @@ impl Schedule {
         if self.last_start.is_some_and(|last| now < last + self.apart) {
             return Vec::new();
         }
-        let due = |every: Duration| -> Vec<&String> {
-            self.of(every).filter(|(_, slot)| self.is_due(slot, now)).map(|(id, _)| id).collect()
+        let due = |group: Group| -> Vec<&String> {
+            self.of(group).filter(|(_, slot)| self.is_due(slot, now)).map(|(id, _)| id).collect()
         };
-        let tiers: BTreeSet<Duration> = self.slots.values().map(|slot| slot.every).collect();
-        let first = tiers.into_iter().rev().filter(|every| !due(*every).is_empty());
+        let groups: BTreeSet<Group> = self.slots.values().map(|slot| slot.group).collect();
+        let first = groups.into_iter().rev().filter(|group| !due(*group).is_empty());
         // Of equals the last one counts: the most urgent.
-        let Some(every) = first.max_by(|a, b| self.wait(*a, now).total_cmp(&self.wait(*b, now))) else {
+        let Some(group) = first.max_by(|a, b| self.wait(*a, now).total_cmp(&self.wait(*b, now))) else {
             return Vec::new();
         };
         // What a run goes on from is kept by the set of its detectors: few sets, and each goes on from nearby.
-        let due = due(every);
-        let are_most = due.len() * 2 > self.of(every).count();
+        let due = due(group);
+        let are_most = due.len() * 2 > self.of(group).count();
         let joins = |id: &String, slot: &Slot| due.contains(&id) || (are_most && slot.failures == 0);
-        self.of(every).filter(|(id, slot)| joins(id, slot)).map(|(id, _)| id.clone()).collect()
+        self.of(group).filter(|(id, slot)| joins(id, slot)).map(|(id, _)| id.clone()).collect()
     }
 
     fn is_due(&self, slot: &Slot, now: Duration) -> bool {
         let Some(last) = slot.last else { return true };
         let retry = self.apart * 2_u32.saturating_pow(slot.failures.min(10));
         match slot.failures {
-            0 => slot.is_stale || now >= last + slot.every,
+            0 => slot.is_stale || now >= last + slot.group.0,
             _ => now >= last + retry.min(RETRY_MAX),
         }
     }
 
-    /// Detectors with this `every`.
-    fn of(&self, every: Duration) -> impl Iterator<Item = (&String, &Slot)> {
-        self.slots.iter().filter(move |(_, slot)| slot.every == every)
+    /// Detectors that run together.
+    fn of(&self, group: Group) -> impl Iterator<Item = (&String, &Slot)> {
+        self.slots.iter().filter(move |(_, slot)| slot.group == group)
     }
 
-    /// How long the first of the detectors with this `every` has waited, as a part of it.
-    fn wait(&self, every: Duration, now: Duration) -> f64 {
+    /// How long the first of a group has waited, as a part of its `every`.
+    fn wait(&self, group: Group, now: Duration) -> f64 {
         let since = |slot: &Slot| slot.last.map_or(f64::INFINITY, |last| now.saturating_sub(last).as_secs_f64());
-        self.of(every).map(|(_, slot)| since(slot) / every.as_secs_f64()).fold(0.0, f64::max)
+        self.of(group).map(|(_, slot)| since(slot) / group.0.as_secs_f64()).fold(0.0, f64::max)
     }
 
     /// A run of these detectors begins.
@@ -131,10 +145,13 @@ mod tests {
     }
 
     const URGENT: &str = "refresh_after_offboarding";
-    const IN_FIVE_MINUTES: &str = "token_older_than_policy";
+    const IN_FIVE_MINUTES: &str = "audit_gap";
+    const ALSO_IN_FIVE: &str = "token_older_than_policy";
     const IN_FIFTEEN: &str = "impossible_travel";
+    /// One of each run.
+    const EACH: [&str; 4] = [URGENT, IN_FIVE_MINUTES, ALSO_IN_FIVE, IN_FIFTEEN];
 
-    /// Runs what is due, until nothing is; each run takes so long. When it ended, and which of the three ran, in order.
+    /// Runs what is due, until nothing is; each run takes so long. When it ended, and which of the four ran, in order.
     fn caught_up(schedule: &mut Schedule, from: u64, takes: u64) -> (u64, Vec<&'static str>) {
         let (mut now, mut ran) = (from, Vec::new());
         loop {
@@ -142,8 +159,7 @@ mod tests {
             if due.is_empty() {
                 return (now, ran);
             }
-            let of = [URGENT, IN_FIVE_MINUTES, IN_FIFTEEN].into_iter().filter(|id| due.iter().any(|one| one == id));
-            ran.extend(of);
+            ran.extend(EACH.into_iter().filter(|id| due.iter().any(|one| one == id)));
             run(schedule, &due, seconds(now));
             now += takes;
         }
@@ -152,12 +168,12 @@ mod tests {
     #[test]
     fn everything_is_due_at_first_then_what_reads_what_changed() {
         let mut schedule = schedule();
-        assert_eq!(caught_up(&mut schedule, 0, 3), (9, vec![URGENT, IN_FIVE_MINUTES, IN_FIFTEEN]));
+        assert_eq!(caught_up(&mut schedule, 0, 3), (12, EACH.to_vec()));
         assert!(schedule.slots.values().all(|slot| slot.last.is_some()), "none was left out");
-        assert!(schedule.due(seconds(10)).is_empty(), "nothing changed");
+        assert!(schedule.due(seconds(13)).is_empty(), "nothing changed");
         schedule.changed(&BTreeSet::from([Class::Token]));
-        assert!(schedule.due(seconds(7)).is_empty(), "sooner than two seconds after the last");
-        assert_eq!(caught_up(&mut schedule, 10, 3), (19, vec![URGENT, IN_FIVE_MINUTES, IN_FIFTEEN]));
+        assert!(schedule.due(seconds(10)).is_empty(), "sooner than two seconds after the last");
+        assert_eq!(caught_up(&mut schedule, 13, 3), (25, EACH.to_vec()));
     }
 
     #[test]
@@ -166,8 +182,18 @@ mod tests {
         caught_up(&mut schedule, 0, 2);
         assert!(schedule.due(seconds(59)).is_empty());
         assert_eq!(caught_up(&mut schedule, 60, 2), (62, vec![URGENT]));
-        assert_eq!(caught_up(&mut schedule, 303, 2), (307, vec![URGENT, IN_FIVE_MINUTES]));
-        assert_eq!(caught_up(&mut schedule, 905, 2).1, [URGENT, IN_FIVE_MINUTES, IN_FIFTEEN]);
+        assert_eq!(caught_up(&mut schedule, 305, 2), (311, vec![URGENT, IN_FIVE_MINUTES, ALSO_IN_FIVE]));
+        assert_eq!(caught_up(&mut schedule, 907, 2).1, EACH);
+    }
+
+    #[test]
+    fn a_run_is_of_few_detectors() {
+        let schedule = schedule();
+        let groups: BTreeSet<Group> = schedule.slots.values().map(|slot| slot.group).collect();
+        let sizes: Vec<usize> = groups.iter().map(|group| schedule.of(*group).count()).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), schedule.slots.len());
+        assert!(sizes.iter().all(|size| (1..=TOGETHER_MAX).contains(size)), "{sizes:?}");
+        assert!(schedule.slots.values().all(|slot| !slot.reads.is_empty()));
     }
 
     #[test]
@@ -177,19 +203,18 @@ mod tests {
         while now < 600 {
             schedule.changed(&BTreeSet::from(Class::ALL));
             let due = schedule.due(seconds(now));
-            ran.push(
-                [URGENT, IN_FIVE_MINUTES, IN_FIFTEEN].into_iter().find(|id| due.iter().any(|one| one == id)).unwrap(),
-            );
+            ran.push(EACH.into_iter().find(|id| due.iter().any(|one| one == id)).unwrap());
             run(&mut schedule, &due, seconds(now));
             now += 5;
         }
         // A run takes five seconds: in five minutes there are sixty.
         let every = |id: &str| ran.iter().filter(|one| **one == id).count();
-        assert!(ran[3..].windows(2).all(|two| two.contains(&URGENT)), "{ran:?}");
+        assert!(ran[4..].windows(2).all(|two| two.contains(&URGENT)), "{ran:?}");
         assert!(
             every(URGENT) > 2 * every(IN_FIVE_MINUTES) && every(IN_FIVE_MINUTES) > 2 * every(IN_FIFTEEN),
             "{ran:?}"
         );
+        assert!(every(IN_FIVE_MINUTES).abs_diff(every(ALSO_IN_FIVE)) <= 1, "{ran:?}");
         assert!(every(IN_FIFTEEN) >= 4, "{ran:?}");
     }
 

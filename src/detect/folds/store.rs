@@ -20,7 +20,6 @@ use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
 use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 
 use super::Fold;
 use crate::clock;
@@ -220,7 +219,8 @@ impl<'l> Store<'l> {
     }
 
     async fn writer(&self, fold: &Fold) -> Result<ArrowWriter<Vec<u8>>, QueryError> {
-        let properties = WriterProperties::builder()
+        let properties = fold
+            .properties()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
             .set_data_page_row_count_limit(PAGE_ROWS)
             .set_write_batch_size(PAGE_ROWS)

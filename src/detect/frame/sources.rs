@@ -10,6 +10,8 @@ use super::seen::DIRTY_MAX;
 use super::{LOOKUP_MAX, Tables, column, day, folded, none, one_of, rows_under, texts};
 use crate::detect::folds::store::Store;
 use crate::detect::folds::{Fold, Past};
+use crate::event::{Class, columns, time};
+use crate::lake::log::DataFile;
 use crate::lake::table::State;
 use crate::query::{self, QueryError, views};
 
@@ -46,8 +48,10 @@ impl Sources<'_> {
                 let until = col(column).lt_eq(lit(views::timestamp(self.as_of)));
                 Ok(self.context.read_table(parts)?.filter(until)?.into_view())
             }
+            // Now is mostly later than all events, and a day may have very many.
+            (Past::Days(_), _) if !may_have_later(self.state, self.as_of) => Ok(parts),
             (Past::Days(column), _) => {
-                let day = self.as_of - self.as_of.rem_euclid(crate::event::time::DAY);
+                let day = self.as_of - self.as_of.rem_euclid(time::DAY);
                 let start = query::cast(col(column), views::timestamp(day).data_type());
                 let before = self.context.read_table(parts)?.filter(start.lt(lit(views::timestamp(day))))?;
                 let current = self.context.read_table(self.events.clone())?.filter(since(day))?;
@@ -103,6 +107,17 @@ impl Sources<'_> {
                    INNER JOIN lone AS l ON l.token_id = a.token_id GROUP BY a.token_id";
         views::memory(query::collect(context.sql(sql).await?).await?)
     }
+}
+
+/// Whether some event may be later than a moment: a file says so, or does not say that none is.
+fn may_have_later(state: &State, at: i64) -> bool {
+    let day = time::date(at);
+    let of = |file: &DataFile, name: &str| file.partition_values.get(name).cloned().flatten();
+    state.files.values().any(|file| {
+        of(file, columns::CLASS).is_none_or(|class| class != Class::Rejected.as_str())
+            && of(file, columns::EVENT_DATE).is_none_or(|of_day| of_day >= day)
+            && file.greatest("event_time").and_then(|latest| time::parse(&latest)).is_none_or(|latest| latest > at)
+    })
 }
 
 /// Events at a moment or later.
