@@ -193,7 +193,7 @@ pub async fn rebuild(lake: &Lake, policy: &Policy) -> Result<Vec<(&'static str, 
 fn asked<'a>(policy: &'a Policy, catalog: &'a Catalog, detectors: &[&'a Detector]) -> Asked<'a> {
     let resting: Vec<&Detector> = detectors.iter().copied().filter(|one| one.header.absence.is_some()).collect();
     let gaps = catalog.find(absence::GAPS).ok().filter(|_| !resting.is_empty());
-    // Marking asks as well.
+    // Marking reads a view of its own.
     let marks = resting.into_iter().map(|detector| absence::seen_in(detector).1);
     // Not their prose, which has the names of much that they do not read.
     let questions =

@@ -248,8 +248,7 @@ fn a_run(row: &Map<String, Value>) -> Run {
 fn rejected_by_day(state: &State) -> BTreeMap<String, u64> {
     let mut days = BTreeMap::new();
     for file in state.files.values() {
-        let value = |name: &str| file.partition_values.get(name).and_then(Option::as_deref);
-        if let (Some("rejected"), Some(day)) = (value("class"), value("event_date")) {
+        if let (Some("rejected"), Some(day)) = (file.partition("class"), file.partition("event_date")) {
             *days.entry(day.to_owned()).or_default() += file.rows;
         }
     }

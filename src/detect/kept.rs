@@ -286,7 +286,7 @@ impl<'l> Store<'l> {
 
 /// The day of a file's rows; the first of all if it says none.
 fn day_of(file: &DataFile) -> i32 {
-    let text = file.partition_values.get(EVENT_DATE).and_then(Option::as_deref);
+    let text = file.partition(EVENT_DATE);
     let day = text.map(|text| ScalarValue::try_from_string(text.to_owned(), &DataType::Date32));
     match day {
         Some(Ok(ScalarValue::Date32(Some(day)))) => day,

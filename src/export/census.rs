@@ -102,7 +102,7 @@ pub async fn take(
 fn stretches(state: &State, period: Period) -> Vec<(i64, i64)> {
     let mut rows: BTreeMap<&str, u64> = BTreeMap::new();
     for file in state.files.values() {
-        if let Some(Some(day)) = file.partition_values.get("event_date") {
+        if let Some(day) = file.partition("event_date") {
             *rows.entry(day).or_default() += file.rows;
         }
     }

@@ -45,9 +45,7 @@ pub async fn run(lake: &Lake, options: &Options, reason: Option<&str>) -> Result
         // What an earlier attempt decoded is rejected no more, and counts all the same.
         let mut all = Replayed { rejected: done.decoded, ..done };
         let state = lake.events().refresh().await?;
-        let is_rejected = |file: &&DataFile| {
-            file.partition_values.get(CLASS).and_then(Option::as_deref) == Some(Class::Rejected.as_str())
-        };
+        let is_rejected = |file: &&DataFile| file.partition(CLASS) == Some(Class::Rejected.as_str());
         let mut lost = false;
         for file in state.files.values().filter(is_rejected) {
             match file_again(lake, file, &how, reason).await? {

@@ -207,6 +207,11 @@ pub(super) fn rows_of(stats: &str) -> u64 {
 }
 
 impl DataFile {
+    /// Its value in a partition column, if it has one.
+    pub fn partition(&self, column: &str) -> Option<&str> {
+        self.partition_values.get(column)?.as_deref()
+    }
+
     /// The greatest value of a column, as the statistics spell it; of a time up to a millisecond more. `None`: not stated.
     pub fn greatest(&self, column: &str) -> Option<String> {
         let stats: Value = serde_json::from_str(self.stats.as_deref()?).ok()?;

@@ -136,7 +136,7 @@ async fn bring_up_to_date(lake: &Lake, root: &Path, files: &HashMap<String, Data
     let path = path(lake, root);
     let mut known = list::read(&path);
     let is_asked = |file: &&DataFile| {
-        let class = file.partition_values.get(columns::CLASS).and_then(Option::as_deref);
+        let class = file.partition(columns::CLASS);
         class.is_some_and(|class| CLASSES.contains(&class)) && !known.contains_key(&file.path)
     };
     let new: Vec<String> = files.values().filter(is_asked).map(|file| file.path.clone()).collect();

@@ -59,7 +59,7 @@ impl Files {
     fn values(&self, file: &DataFile) -> Result<Vec<ScalarValue>> {
         let values = self.partition_columns.iter().map(|name| {
             let data_type = self.schema.field_with_name(name)?.data_type();
-            match file.partition_values.get(name).and_then(Option::as_deref) {
+            match file.partition(name) {
                 Some(text) => ScalarValue::try_from_string(text.to_owned(), data_type),
                 None => ScalarValue::try_from(data_type),
             }

@@ -82,8 +82,7 @@ async fn news(shared: &Shared, seen: &mut Option<i64>) -> Result<BTreeSet<Class>
         return Ok(BTreeSet::new());
     }
     let Some(files) = events.added_between(before, version).await? else { return Ok(Class::ALL.into()) };
-    let class = |value: Option<&Option<String>>| value?.as_deref().and_then(Class::parse);
-    Ok(files.iter().filter_map(|file| class(file.partition_values.get("class"))).collect())
+    Ok(files.iter().filter_map(|file| Class::parse(file.partition("class")?)).collect())
 }
 
 /// One run. `None`: it failed, or was given up because the lease was lost or the service stops.

@@ -125,9 +125,8 @@ fn files<'s>(state: &'s State, classes: &[&str], range: (i64, i64)) -> Vec<&'s D
     let day = |micros: i64| (micros > i64::MIN && micros < i64::MAX).then(|| time::date(micros));
     let (from, to) = (day(range.0), day(range.1));
     let of_class = |file: &&DataFile| {
-        let value = |name: &str| file.partition_values.get(name).and_then(Option::as_deref);
-        value(columns::CLASS).is_some_and(|class| classes.contains(&class))
-            && value(columns::EVENT_DATE).is_none_or(|day| {
+        file.partition(columns::CLASS).is_some_and(|class| classes.contains(&class))
+            && file.partition(columns::EVENT_DATE).is_none_or(|day| {
                 from.as_deref().is_none_or(|from| day >= from) && to.as_deref().is_none_or(|to| day <= to)
             })
     };

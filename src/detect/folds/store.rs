@@ -288,7 +288,7 @@ fn chunks(fold: &Fold, mut files: Vec<DataFile>) -> Vec<Vec<DataFile>> {
     if fold.keys[0] != "day" {
         return vec![files];
     }
-    let day = |file: &DataFile| file.partition_values.get(EVENT_DATE).cloned().flatten();
+    let day = |file: &DataFile| file.partition(EVENT_DATE).map(str::to_owned);
     files.sort_by_key(day);
     let mut chunks: Vec<Vec<DataFile>> = Vec::new();
     let mut rows = CHUNK_ROWS;

@@ -11,7 +11,6 @@ use super::{LOOKUP_MAX, Tables, column, day, folded, none, one_of, rows_under, t
 use crate::detect::folds::store::Store;
 use crate::detect::folds::{Fold, Past};
 use crate::event::{Class, columns, time};
-use crate::lake::log::DataFile;
 use crate::lake::table::State;
 use crate::query::{self, QueryError, views};
 
@@ -112,10 +111,9 @@ impl Sources<'_> {
 /// Whether some event may be later than a moment: a file says so, or does not say that none is.
 fn may_have_later(state: &State, at: i64) -> bool {
     let day = time::date(at);
-    let of = |file: &DataFile, name: &str| file.partition_values.get(name).cloned().flatten();
     state.files.values().any(|file| {
-        of(file, columns::CLASS).is_none_or(|class| class != Class::Rejected.as_str())
-            && of(file, columns::EVENT_DATE).is_none_or(|of_day| of_day >= day)
+        file.partition(columns::CLASS).is_none_or(|class| class != Class::Rejected.as_str())
+            && file.partition(columns::EVENT_DATE).is_none_or(|of_day| of_day >= day.as_str())
             && file.greatest("event_time").and_then(|latest| time::parse(&latest)).is_none_or(|latest| latest > at)
     })
 }
@@ -126,4 +124,45 @@ fn since(at: i64) -> Expr {
         .gt_eq(lit(views::timestamp(at)))
         // Prunes whole partitions.
         .and(column("event_date").gt_eq(lit(query::ScalarValue::Date32(Some(day(at))))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::lake::log::DataFile;
+
+    #[test]
+    fn files_say_whether_an_event_may_be_later() {
+        let state = |class: &str, day: &str, latest: Option<&str>| {
+            let value = |text: &str| Some(text.to_owned());
+            let file = DataFile {
+                path: "f".to_owned(),
+                partition_values: BTreeMap::from([
+                    (columns::CLASS.to_owned(), value(class)),
+                    (columns::EVENT_DATE.to_owned(), value(day)),
+                ]),
+                bytes: 1,
+                rows: 1,
+                modified_at_ms: 0,
+                stats: latest.map(|at| json!({ "numRecords": 1, "maxValues": { "event_time": at } }).to_string()),
+            };
+            State { files: [(file.path.clone(), file)].into(), ..State::default() }
+        };
+        let noon = time::parse("2026-05-02T12:00:00Z").unwrap();
+        for (class, day, latest, may) in [
+            ("token", "2026-05-02", Some("2026-05-02T12:00:00.000Z"), false),
+            ("token", "2026-05-02", Some("2026-05-02T12:00:00.001Z"), true),
+            ("token", "2026-05-03", Some("2026-05-03T00:00:00.000Z"), true),
+            ("token", "2026-05-02", None, true),
+            ("token", "2026-05-01", None, false),
+            ("rejected", "2026-05-03", None, false),
+        ] {
+            assert_eq!(may_have_later(&state(class, day, latest), noon), may, "{class} {day} {latest:?}");
+        }
+        assert!(!may_have_later(&State::default(), noon));
+    }
 }

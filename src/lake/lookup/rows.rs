@@ -239,7 +239,7 @@ fn whole(
     let (mut fields, mut arrays): (Vec<_>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for name in columns {
         let field = TABLE_SCHEMA.field_with_name(name)?;
-        let of_folder = file.partition_values.get(*name).and_then(Option::as_deref);
+        let of_folder = file.partition(name);
         let values = match (batch.column_by_name(name), of_folder) {
             (Some(values), _) => values.clone(),
             (None, Some(value)) => Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(value, rows))),
