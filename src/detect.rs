@@ -171,13 +171,14 @@ pub async fn seen(
     all_said(&frame, catalog, &detectors, as_of, false).await
 }
 
-/// Makes every fold again from all events, and forgets the rows kept for detectors; gives each fold's name and outcome.
+/// Makes every fold again from all events, about `at_once` of them at a time, and forgets the rows kept for detectors; gives
+/// each fold's name and outcome, which `at_once` does not change.
 ///
 /// # Errors
 /// The first that could not be made.
-pub async fn rebuild(lake: &Lake, policy: &Policy) -> Result<Vec<(&'static str, Rebuilt)>, DetectError> {
+pub async fn rebuild(lake: &Lake, policy: &Policy, at_once: u64) -> Result<Vec<(&'static str, Rebuilt)>, DetectError> {
     let state = lake.events().refresh().await?;
-    let store = Store::new(lake).await?;
+    let store = Store::new(lake).await?.folding(at_once);
     let mut rebuilt = Vec::new();
     for fold in Fold::all(policy).await.map_err(QueryError::from)? {
         rebuilt.push((fold.name, store.rebuild(&fold, &state).await?));

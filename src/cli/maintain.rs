@@ -11,6 +11,7 @@ use super::mapping::MappingArgs;
 use super::{Global, Output};
 use crate::config::Maintain;
 use crate::decode::Format;
+use crate::detect::folds::store::AT_ONCE;
 use crate::ingest::{Options, replay};
 use crate::lake::{Lake, lookup, maintenance};
 use crate::serve::tidying;
@@ -90,7 +91,7 @@ pub async fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
 
 async fn rebuild(lake: &Lake, global: &Global) -> anyhow::Result<ExitCode> {
     let mut differing = 0;
-    for (name, rebuilt) in detect::rebuild(lake, &global.load_policy()?).await? {
+    for (name, rebuilt) in detect::rebuild(lake, &global.load_policy()?, AT_ONCE).await? {
         let said = match rebuilt.is_same {
             Some(true) => "as it was",
             Some(false) => "NOT as it was: the one made now is in place",

@@ -4,6 +4,7 @@
 //! folding a part of the events and merging the parts gives what folding all of them gives, repeats included. How parts
 //! merge follows from the plan of the declaration; it is not written a second time.
 
+mod ordered;
 pub mod store;
 
 use std::sync::Arc;

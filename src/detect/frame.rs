@@ -23,7 +23,7 @@ use datafusion::prelude::{SessionContext, col};
 
 use super::cut::Cut;
 use super::folds::Fold;
-use super::kept;
+use super::kept::{self, Begins};
 use super::policy_views::Asked;
 use super::settled::{self, Base, Bases};
 use crate::event::columns::{ALL as COLUMNS, TABLE_SCHEMA};
@@ -33,7 +33,7 @@ use crate::policy::Policy;
 use crate::query::{self, QueryError, people, views};
 pub use nominated::{Nominated, nominated};
 pub(super) use rows::{any_of, column};
-use rows::{begins, day, folded, names, none, one_of, rows_under, texts, up_to};
+use rows::{begins, day, days_of, folded, has_repeats, hold, names, none, on_days, one_of, rows_under, texts, up_to};
 pub use scope::Scope;
 use seen::Seen;
 use sources::Sources;
@@ -42,6 +42,8 @@ use sources::Sources;
 pub(super) const LOOKUP_MAX: usize = 20_000;
 /// Of lakes with up to this many events, `grants` is held in memory: there are fewer of those by far.
 const HELD_EVENTS_MAX: u64 = 10_000_000;
+/// Files of up to so many rows on average have so few pages that grants in order of their id would be read from nearly all.
+const SMALL_FILE_ROWS: u64 = 100_000;
 /// Columns of events that no verdict needs and that are large.
 const LEFT_OUT: &[&str] = &["raw", "raw_bytes", "reject_reason"];
 /// Columns of events that views and folds need, whatever detectors ask for.
@@ -321,6 +323,18 @@ impl<'p> Frame<'p> {
         self.session(&close_up.tables, if close_up.by_grant { Of::Grants(grants) } else { Of::Hosts }).await
     }
 
+    /// On which days these grants began, where going through them in that order reads less: rows of a file are ordered by
+    /// grant, but a file of few pages is read as a whole.
+    pub async fn begins(&self, grants: Vec<String>) -> Begins {
+        let is_of_small_files =
+            self.opened.is_some_and(|(_, state)| state.rows() <= SMALL_FILE_ROWS * state.files.len() as u64);
+        if grants.is_empty() || !is_of_small_files {
+            return Begins::new();
+        }
+        // Without them it takes longer, and comes to the same.
+        begins(&self.wide, &grants).await.unwrap_or_default()
+    }
+
     /// The columns of events that somebody asks for.
     fn shown(&self) -> impl Iterator<Item = &'static str> {
         all_columns().filter(|name| NEEDED.contains(name) || self.asked.for_column(name))
@@ -343,8 +357,15 @@ impl<'p> Frame<'p> {
             }
             _ => {
                 let columns: Vec<_> = self.shown().map(column).collect();
-                let events = self.wide.table("events").await?.select(columns)?;
+                let mut events = self.wide.table("events").await?.select(columns)?;
                 let wanted = [("grant_id", grants), ("token_id", tokens)];
+                let folds = self.wide.table_provider("grants_parts").await?;
+                // Rows under a token alone may be of any day.
+                if tokens.is_empty()
+                    && let Some(days) = days_of(&self.wide, &folds, grants).await?
+                {
+                    events = events.filter(on_days(days))?;
+                }
                 if grants.len() <= LOOKUP_MAX {
                     return rows_under(&self.wide, &events.into_view(), &wanted).await;
                 }
@@ -463,19 +484,6 @@ impl<'p> Frame<'p> {
 /// The columns of events that frames can show.
 fn all_columns() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().map(|c| c.name).filter(|name| !LEFT_OUT.contains(name))
-}
-
-/// Works a registered view out once, for the many times that it is read.
-async fn hold(context: &SessionContext, name: &str) -> Result<(), QueryError> {
-    let rows = query::collect(context.table(name).await?).await?;
-    views::replace(context, name, views::memory(rows)?)
-}
-
-/// Whether some event stands in more than one row.
-async fn has_repeats(context: &SessionContext) -> Result<bool, QueryError> {
-    let sql = "SELECT 1 AS one FROM events GROUP BY source, event_id HAVING COUNT(*) > 1 LIMIT 1";
-    let rows = context.sql(sql).await?.collect().await?;
-    Ok(rows.iter().any(|batch| batch.num_rows() > 0))
 }
 
 /// Limits a registered view to the nominated grants.

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use super::catalog::Detector;
 use super::frame::{Frame, LOOKUP_MAX, Nominated, nominated};
 use super::header::Scope;
+use super::kept::Begins;
 use super::{Outcome, Watch, check};
 use crate::finding::{Evidence, Severity, Verdict};
 use crate::query::{QueryError, output};
@@ -68,7 +69,8 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
         });
     }
     watch.lap("first questions");
-    for portion in portions(nominations, LOOKUP_MAX) {
+    let begins = frame.begins(very_many(&nominations, LOOKUP_MAX)).await;
+    for portion in portions(nominations, LOOKUP_MAX, &begins) {
         let close_up = frame.close_up(&portion.nominated, portion.is_whole).await;
         watch.lap(&format!("rows of {}", portion.nominated));
         let together = (portion.detectors, portion.nominated.grants().to_vec());
@@ -165,9 +167,15 @@ fn add(standing: &mut Standing, found: Standing) {
     }
 }
 
+/// The grants that detectors name who name more than so many.
+fn very_many(nominations: &[(usize, Nominated, Option<Scope>)], grants_max: usize) -> Vec<String> {
+    let of_many = nominations.iter().map(|(_, nominated, _)| nominated.grants()).filter(|all| all.len() > grants_max);
+    of_many.flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// Who sees what together. Detectors that name few grants share them; of the others, those that judge each grant by itself
-/// go through the grants in order, at most `grants_max` at a time.
-fn portions(nominations: Vec<(usize, Nominated, Option<Scope>)>, grants_max: usize) -> Vec<Portion> {
+/// go through the grants in order of the day they began, where it is told, and their id, at most `grants_max` at a time.
+fn portions(nominations: Vec<(usize, Nominated, Option<Scope>)>, grants_max: usize, begins: &Begins) -> Vec<Portion> {
     let mut portions = Vec::new();
     let (mut hosts, mut of_hosts) = (BTreeSet::new(), Vec::new());
     let mut by_grants = Vec::new();
@@ -212,7 +220,8 @@ fn portions(nominations: Vec<(usize, Nominated, Option<Scope>)>, grants_max: usi
     if !of_hosts.is_empty() {
         portions.push(Portion::of(Nominated::Hosts(hosts.into_iter().collect()), true, of_hosts));
     }
-    let many: Vec<String> = many.into_iter().collect();
+    let mut many: Vec<String> = many.into_iter().collect();
+    many.sort_by_key(|grant| begins.get(grant).copied());
     for names in many.chunks(grants_max.max(1)) {
         let concerned = of_many.iter().filter(|(_, all)| names.iter().any(|name| all.contains(name)));
         let detectors = concerned.map(|(place, _)| *place).collect();
@@ -331,7 +340,7 @@ mod tests {
             (6, Nominated::Grants(Vec::new()), by_itself),
             (7, Nominated::Hosts(Vec::new()), None),
         ];
-        let told: Vec<_> = portions(nominations, 3)
+        let told: Vec<_> = portions(nominations, 3, &Begins::new())
             .into_iter()
             .map(|p| {
                 (p.nominated.to_string(), [p.detectors, p.alone.into_iter().map(|(place, _)| place).collect()].concat())
@@ -347,5 +356,18 @@ mod tests {
             ("1 grants", &[2]),
         ];
         assert_eq!(told, want);
+    }
+
+    #[test]
+    fn grants_that_began_together_are_looked_at_together() {
+        let names = ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec();
+        let nominations = || vec![(0, Nominated::Grants(names.clone()), Some(Scope::Grant))];
+        assert_eq!(very_many(&nominations(), 5), [""; 0]);
+        let many = very_many(&nominations(), 2);
+        assert_eq!(many, names);
+        let begins = many.into_iter().zip([3, 1, 2, 1, 9]).collect();
+        let portions = portions(nominations(), 2, &begins);
+        let told: Vec<_> = portions.iter().map(|portion| portion.nominated.grants().concat()).collect();
+        assert_eq!(told, ["bd", "ca", "e"]);
     }
 }

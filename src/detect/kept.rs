@@ -72,7 +72,7 @@ pub struct Store<'l> {
 
 /// Deletes all kept rows: the next run reads them again.
 pub async fn forget(lake: &Lake) -> Result<(), QueryError> {
-    Shelf::new(lake, "")?.clear("/kept_rows-").await
+    Shelf::new(lake, "")?.clear("kept_rows-").await
 }
 
 impl Watched {

@@ -136,7 +136,7 @@ fn stood(name: &str) -> Option<(i64, i64)> {
 
 /// Forgets all bases: the next run looks at everything.
 pub async fn forget(lake: &Lake) -> Result<(), QueryError> {
-    Shelf::new(lake, "")?.clear("/base-").await
+    Shelf::new(lake, "")?.clear("base-").await
 }
 
 /// Versions that runs will go on from; parts of folds that meet there are not merged.

@@ -85,9 +85,13 @@ impl Shelf {
         }
     }
 
-    /// Deletes every file below the folder whose path has this in it.
-    pub async fn clear(&self, part: &str) -> Result<(), QueryError> {
-        for meta in self.list().await?.iter().filter(|meta| meta.location.as_ref().contains(part)) {
+    /// Deletes every file of the folders in this one whose names begin so.
+    pub async fn clear(&self, begin: &str) -> Result<(), QueryError> {
+        let is_in = |meta: &&ObjectMeta| {
+            let below = meta.location.prefix_match(&self.folder).and_then(|mut parts| parts.next());
+            below.is_some_and(|folder| folder.as_ref().starts_with(begin))
+        };
+        for meta in self.list().await?.iter().filter(is_in) {
             let deleted = self.store.delete(&meta.location).await;
             deleted.map_err(|cause| LakeError::Storage { doing: format!("deleting {}", meta.location), cause })?;
         }

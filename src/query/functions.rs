@@ -35,11 +35,18 @@ fn scalar(name: &str, from: DataType, to: DataType, of: fn(&ArrayRef) -> Result<
     create_udf(name, vec![from], to, Volatility::Immutable, Arc::new(call))
 }
 
-/// A function that says whether a text is one of these. It is looked up and not listed in the plan, whatever their number.
+/// A function that says whether a text is one of these. It is looked up and not listed in the plan, whatever their number;
+/// once for rows that follow each other with one text, as those of a grant do.
 pub fn one_of(texts: HashSet<String>) -> ScalarUDF {
     let call = move |values: &[ColumnarValue]| {
         let column = cast(&values[0].to_array(1)?, &DataType::Utf8View)?;
-        let found = column.as_string_view().iter().map(|text| text.map(|text| texts.contains(text)));
+        let mut last = (None, None);
+        let found = column.as_string_view().iter().map(|text| {
+            if text != last.0 {
+                last = (text, text.map(|text| texts.contains(text)));
+            }
+            last.1
+        });
         Ok(ColumnarValue::Array(Arc::new(found.collect::<BooleanArray>())))
     };
     create_udf("one_of", vec![DataType::Utf8View], DataType::Boolean, Volatility::Immutable, Arc::new(call))
@@ -97,5 +104,22 @@ mod tests {
         let counts: Vec<_> = rows[0].column(0).as_primitive::<Int64Type>().iter().collect();
         assert_eq!(counts, [Some(3), Some(64)]);
         assert!(rows[0].column(1).is_null(1));
+    }
+
+    #[test]
+    fn each_row_is_looked_up_as_it_is() {
+        let texts = HashSet::from(["a".to_owned(), "b".to_owned()]);
+        let column: ArrayRef =
+            Arc::new(StringViewArray::from(vec![Some("a"), Some("a"), None, Some("c"), Some("c"), Some("b"), None]));
+        let args = datafusion::logical_expr::ScalarFunctionArgs {
+            args: vec![ColumnarValue::Array(column)],
+            arg_fields: vec![Arc::new(datafusion::arrow::datatypes::Field::new("a", DataType::Utf8View, true))],
+            number_rows: 7,
+            return_field: Arc::new(datafusion::arrow::datatypes::Field::new("f", DataType::Boolean, true)),
+            config_options: Default::default(),
+        };
+        let found = one_of(texts).invoke_with_args(args).unwrap().to_array(7).unwrap();
+        let found: Vec<_> = found.as_boolean().iter().collect();
+        assert_eq!(found, [Some(true), Some(true), None, Some(false), Some(false), Some(true), None]);
     }
 }

@@ -124,3 +124,25 @@ fn folds_come_out_of_a_rebuild_as_they_were() {
     assert!(text(&rebuilt.stdout).contains("NOT as it was"));
     assert_eq!(run(&lake, &["maintain", "rebuild"]).status.code(), Some(0));
 }
+
+#[test]
+fn a_rebuild_forgets_what_was_kept_and_no_fold_whatever_the_lake_is_called() {
+    let at = TempLake::new();
+    let lake = at.path("base-1/kept_rows-2");
+    let run = |arguments: &[&str]| tokentrail(&[&["-q", "--lake", lake.to_str().unwrap()], arguments].concat());
+    run(&["ingest", story("ana", 10, &at).to_str().unwrap()]);
+    run(&["detect", "--as-of", AS_OF]);
+    let folders = || {
+        let listed = std::fs::read_dir(lake.join("folds")).unwrap().map(|e| e.unwrap().path());
+        let filled = listed.filter(|folder| std::fs::read_dir(folder).unwrap().next().is_some());
+        let mut names: Vec<_> = filled.map(|it| it.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let (kept, folds): (Vec<_>, Vec<_>) =
+        folders().into_iter().partition(|name| name.starts_with("base-") || name.starts_with("kept_rows-"));
+    assert!(!kept.is_empty() && folds.iter().any(|name| name.starts_with("grants-")), "{kept:?} {folds:?}");
+    assert_eq!(run(&["maintain", "rebuild"]).status.code(), Some(0));
+    let left = folders();
+    assert!(folds.iter().all(|fold| left.contains(fold)) && kept.iter().all(|it| !left.contains(it)), "{left:?}");
+}

@@ -214,7 +214,7 @@ async fn histories(seeds: std::ops::Range<u64>) {
         folds.is_empty() && events.is_empty(),
         "seeds {seeds:?} as of {as_of}: only from folds {folds:#?}, only from all events {events:#?}"
     );
-    for (name, rebuilt) in detect::rebuild(&lake, &policy).await.unwrap() {
+    for (name, rebuilt) in detect::rebuild(&lake, &policy, 20).await.unwrap() {
         assert_ne!(rebuilt.is_same, Some(false), "seeds {seeds:?}: fold {name}");
     }
     let past = runs::recorded(&lake, &runs_made[0]).await.unwrap();

@@ -16,12 +16,12 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 
-use super::Fold;
+use super::{Fold, ordered};
 use crate::clock;
 use crate::detect::settled;
 use crate::detect::shelf::{KEPT_MS, Shelf};
@@ -35,8 +35,8 @@ use crate::query::{self, QueryError, owned, views};
 const PARTS_MAX: usize = 8;
 /// Bytes that folding may hold before it writes to disk: groups of all of history are more than memory should grow by.
 const MEMORY: usize = 640 << 20;
-/// Events of days that are folded at once.
-const CHUNK_ROWS: u64 = 2_000_000;
+/// Events that are folded at once, a little more or less.
+pub const AT_ONCE: u64 = 2_000_000;
 /// Rows of one page: what looking up one grant reads.
 const PAGE_ROWS: usize = 4_096;
 
@@ -61,6 +61,7 @@ pub struct Store<'l> {
     lake: &'l Lake,
     context: SessionContext,
     fences: Vec<i64>,
+    at_once: u64,
 }
 
 impl<'l> Store<'l> {
@@ -69,7 +70,12 @@ impl<'l> Store<'l> {
         let context = query::spilling(query::Limits { memory_bytes: MEMORY, ..query::Limits::default() })?;
         query::know_store(&context, lake.events());
         let fences = settled::fences(lake, clock::now_micros() / 1000).await?;
-        Ok(Self { lake, context, fences })
+        Ok(Self { lake, context, fences, at_once: AT_ONCE })
+    }
+
+    /// The same, folding about so many events at a time.
+    pub fn folding(self, at_once: u64) -> Self {
+        Self { at_once, ..self }
     }
 
     /// A table of the fold's parts over all events up to the state's version, brought up to date first.
@@ -199,46 +205,49 @@ impl<'l> Store<'l> {
     }
 
     async fn folded(&self, fold: &Fold, files: Vec<DataFile>) -> Result<Vec<u8>, QueryError> {
-        let mut writer = self.writer(fold).await?;
-        for chunk in chunks(fold, files) {
-            let context = query::sibling(&self.context);
-            views::replace(&context, "events", query::events(self.lake, &context, chunk)?)?;
-            self.write(fold, context.sql(&fold.sql).await?, &mut writer).await?;
+        let chunks = chunks(files, self.at_once);
+        let mut writer = writer(fold)?;
+        // Rows of days are of one chunk each, and nearly as many as events.
+        if fold.keys[0] == "day" || chunks.len() == 1 {
+            for chunk in chunks {
+                self.fold_chunk(fold, chunk, &mut writer).await?;
+            }
+            return Ok(writer.into_inner().map_err(LakeError::from)?);
         }
+        let failed = |cause| LakeError::Io { doing: "folding the events some at a time".to_owned(), cause };
+        let folder = tempfile::tempdir().map_err(failed)?;
+        let mut files = Vec::with_capacity(chunks.len());
+        for (number, chunk) in chunks.into_iter().enumerate() {
+            let mut part = self::writer(fold)?;
+            self.fold_chunk(fold, chunk, &mut part).await?;
+            let file = folder.path().join(format!("{number}.parquet"));
+            std::fs::write(&file, part.into_inner().map_err(LakeError::from)?).map_err(failed)?;
+            files.push(file.to_string_lossy().into_owned());
+        }
+        write(fold, ordered::merged(&self.context, fold, files).await?, &mut writer).await?;
         Ok(writer.into_inner().map_err(LakeError::from)?)
     }
 
-    async fn merge(&self, fold: &Fold, parts: &[Part]) -> Result<Part, QueryError> {
+    /// Folds some events into rows ordered by their first key, so that looking up a few grants touches a few pages.
+    async fn fold_chunk(
+        &self,
+        fold: &Fold,
+        files: Vec<DataFile>,
+        writer: &mut ArrowWriter<Vec<u8>>,
+    ) -> Result<(), QueryError> {
         let context = query::sibling(&self.context);
-        views::replace(&context, "parts", self.table(&context, fold, parts).await?)?;
-        let merged = context.sql(&fold.merge_sql("parts")).await?;
-        let mut writer = self.writer(fold).await?;
-        self.write(fold, merged, &mut writer).await?;
+        views::replace(&context, "events", query::events(self.lake, &context, files)?)?;
+        let rows = owned::owned(&self.context, context.sql(&fold.sql).await?).await?;
+        write(fold, rows.sort(ordered::order(fold))?, writer).await
+    }
+
+    async fn merge(&self, fold: &Fold, parts: &[Part]) -> Result<Part, QueryError> {
+        let shelf = self.shelf(fold)?;
+        let urls = parts.iter().map(|part| shelf.url(&part.file())).collect();
+        let mut writer = writer(fold)?;
+        write(fold, ordered::merged(&self.context, fold, urls).await?, &mut writer).await?;
         let bytes = writer.into_inner().map_err(LakeError::from)?;
         self.put(fold, bytes, parts[0].from, parts[parts.len() - 1].to).await
-    }
-
-    async fn writer(&self, fold: &Fold) -> Result<ArrowWriter<Vec<u8>>, QueryError> {
-        let properties = fold
-            .properties()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
-            .set_data_page_row_count_limit(PAGE_ROWS)
-            .set_write_batch_size(PAGE_ROWS)
-            .build();
-        let schema = fold.schema.clone();
-        Ok(ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(LakeError::from)?)
-    }
-
-    /// Writes rows ordered by their first key, so that looking up a few grants touches a few pages.
-    async fn write(&self, fold: &Fold, rows: DataFrame, writer: &mut ArrowWriter<Vec<u8>>) -> Result<(), QueryError> {
-        let schema = fold.schema.clone();
-        let rows = owned::owned(&self.context, rows).await?;
-        let sorted = rows.sort(vec![col(fold.keys[0].as_str()).sort(true, true)])?;
-        let mut stream = sorted.execute_stream().await?;
-        while let Some(batch) = stream.next().await {
-            writer.write(&as_declared(&batch?, &schema).map_err(LakeError::from)?).map_err(LakeError::from)?;
-        }
-        Ok(())
     }
 
     async fn put(&self, fold: &Fold, bytes: Vec<u8>, from: i64, to: i64) -> Result<Part, QueryError> {
@@ -270,6 +279,24 @@ impl<'l> Store<'l> {
     }
 }
 
+fn writer(fold: &Fold) -> Result<ArrowWriter<Vec<u8>>, QueryError> {
+    let properties = fold
+        .properties()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(PAGE_ROWS)
+        .build();
+    Ok(ArrowWriter::try_new(Vec::new(), fold.schema.clone(), Some(properties)).map_err(LakeError::from)?)
+}
+
+async fn write(fold: &Fold, rows: DataFrame, writer: &mut ArrowWriter<Vec<u8>>) -> Result<(), QueryError> {
+    let mut stream = rows.execute_stream().await?;
+    while let Some(batch) = stream.next().await {
+        writer.write(&as_declared(&batch?, &fold.schema).map_err(LakeError::from)?).map_err(LakeError::from)?;
+    }
+    Ok(())
+}
+
 impl Part {
     fn file(&self) -> String {
         format!("{}-{}.parquet", self.from, self.to)
@@ -282,18 +309,15 @@ impl Part {
     }
 }
 
-/// Files to fold one after the other. Rows of days are of one day each, and there are nearly as many as events: whole days
-/// are folded by themselves, so that memory does not grow with history.
-fn chunks(fold: &Fold, mut files: Vec<DataFile>) -> Vec<Vec<DataFile>> {
-    if fold.keys[0] != "day" {
-        return vec![files];
-    }
+/// Files to fold one after the other, whole days at a time: what is folded of some days fits into memory, and of all of
+/// history it would not.
+fn chunks(mut files: Vec<DataFile>, most: u64) -> Vec<Vec<DataFile>> {
     let day = |file: &DataFile| file.partition(EVENT_DATE).map(str::to_owned);
     files.sort_by_key(day);
     let mut chunks: Vec<Vec<DataFile>> = Vec::new();
-    let mut rows = CHUNK_ROWS;
+    let mut rows = most;
     for of_day in files.chunk_by(|a, b| day(a) == day(b)) {
-        if rows >= CHUNK_ROWS {
+        if rows >= most {
             rows = 0;
             chunks.push(Vec::new());
         }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, RecordBatch, StringViewArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Schema};
+use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Int64Type, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::functions_aggregate::expr_fn::min;
+use datafusion::functions_aggregate::expr_fn::{count_distinct, max, min};
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{SessionContext, col, lit};
 
@@ -71,17 +71,17 @@ pub(in crate::detect) fn any_of(wanted: &[(&str, &[String])]) -> Expr {
     any.reduce(Expr::or).unwrap_or_else(|| lit(false))
 }
 
-/// Whether a column has one of these texts. A short list prunes files and pages, and so do its bounds where rows are ordered
-/// by the column; a long one would be copied and simplified for each file.
+/// Whether a column has one of these texts. The bounds of a list prune files and pages where rows are ordered by the column,
+/// and so does each text of a short one; a long one would be copied and simplified for each file.
 pub(super) fn one_of(column: &str, texts: &[String]) -> Expr {
     let text = |text: &String| lit(query::ScalarValue::Utf8View(Some(text.clone())));
-    match (texts.iter().min(), texts.iter().max()) {
-        (Some(least), Some(most)) if texts.len() <= LISTED_MAX => {
-            let listed = col(column).in_list(texts.iter().map(text).collect(), false);
-            col(column).gt_eq(text(least)).and(col(column).lt_eq(text(most))).and(listed)
-        }
-        _ => functions::one_of(texts.iter().cloned().collect()).call(vec![col(column)]),
-    }
+    let (Some(least), Some(most)) = (texts.iter().min(), texts.iter().max()) else { return lit(false) };
+    let found = if texts.len() <= LISTED_MAX {
+        col(column).in_list(texts.iter().map(text).collect(), false)
+    } else {
+        functions::one_of(texts.iter().cloned().collect()).call(vec![col(column)])
+    };
+    col(column).gt_eq(text(least)).and(col(column).lt_eq(text(most))).and(found)
 }
 
 /// On which day each of these grants began, of those that the session's folds know.
@@ -95,6 +95,31 @@ pub(super) async fn begins(context: &SessionContext, grants: &[String]) -> Resul
         begins.extend(ids.into_iter().zip(days).filter_map(|(id, day)| Some((id, day?))));
     }
     Ok(begins)
+}
+
+/// Between which days, the first and the last among them, the rows stored under these grants lie; `None`: the session's folds
+/// do not know all of them.
+pub(super) async fn days_of(
+    context: &SessionContext,
+    parts: &Arc<dyn TableProvider>,
+    grants: &[String],
+) -> Result<Option<(i32, i32)>, QueryError> {
+    let parts = context.read_table(parts.clone())?.filter(one_of("grant_id", grants))?;
+    let (first, last) = (min(col("begins_at")), max(col("last_event_at")));
+    let of_all = vec![first.alias("first"), last.alias("last"), count_distinct(col("grant_id")).alias("known")];
+    let day = |name: &str| query::cast(col(name), DataType::Date32);
+    let rows =
+        parts.aggregate(vec![], of_all)?.select(vec![day("first"), day("last"), col("known")])?.collect().await?;
+    let Some(row) = rows.first().filter(|row| row.num_rows() == 1) else { return Ok(None) };
+    let day = |column: usize| row.column(column).as_primitive::<Date32Type>().iter().next().flatten();
+    let known = row.column(2).as_primitive::<Int64Type>().value(0);
+    Ok(day(0).zip(day(1)).filter(|_| usize::try_from(known).is_ok_and(|known| known == grants.len())))
+}
+
+/// Whether a row is of one of these days: prunes whole partitions.
+pub(super) fn on_days((first, last): (i32, i32)) -> Expr {
+    let day = |day: i32| lit(query::ScalarValue::Date32(Some(day)));
+    column("event_date").between(day(first), day(last))
 }
 
 pub(super) fn names<T: AsRef<str>>(
@@ -123,4 +148,17 @@ pub(super) fn texts(batches: &[RecordBatch]) -> Result<Vec<String>, QueryError> 
         all.extend(column.as_string_view().iter().flatten().map(str::to_owned));
     }
     Ok(all)
+}
+
+/// Works a registered view out once, for the many times that it is read.
+pub(super) async fn hold(context: &SessionContext, name: &str) -> Result<(), QueryError> {
+    let rows = query::collect(context.table(name).await?).await?;
+    views::replace(context, name, views::memory(rows)?)
+}
+
+/// Whether some event stands in more than one row.
+pub(super) async fn has_repeats(context: &SessionContext) -> Result<bool, QueryError> {
+    let sql = "SELECT 1 AS one FROM events GROUP BY source, event_id HAVING COUNT(*) > 1 LIMIT 1";
+    let rows = context.sql(sql).await?.collect().await?;
+    Ok(rows.iter().any(|batch| batch.num_rows() > 0))
 }

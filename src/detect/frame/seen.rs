@@ -76,14 +76,18 @@ impl Seen {
             world.as_ref().and_then(|world| world.parts.get(fold.name)).unwrap_or(whole).clone()
         };
         let grants = whole.iter().find(|(fold, _)| fold.name == "grants");
-        let dirty = match grants {
-            Some((fold, grants)) => sources.dirty(&part(fold, grants)).await?,
+        let grants = grants.map(|(fold, whole)| part(fold, whole));
+        let dirty = match &grants {
+            Some(grants) => sources.dirty(grants).await?,
             None => Vec::new(),
         };
         if dirty.len() > DIRTY_MAX {
             return Self::anew(sources, folds, asked).await;
         }
-        let rows = if dirty.is_empty() { None } else { Some(sources.rows_of(&dirty).await?) };
+        let rows = match &grants {
+            Some(grants) if !dirty.is_empty() => Some(sources.rows_of(&dirty, grants).await?),
+            _ => None,
+        };
         let mut seen = Self::default();
         for (fold, all) in &whole {
             let part = part(fold, all);

@@ -7,7 +7,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::{SessionContext, col, lit};
 
 use super::seen::DIRTY_MAX;
-use super::{LOOKUP_MAX, Tables, column, day, folded, none, one_of, rows_under, texts};
+use super::{LOOKUP_MAX, Tables, column, day, days_of, folded, none, on_days, one_of, rows_under, texts};
 use crate::detect::folds::store::Store;
 use crate::detect::folds::{Fold, Past};
 use crate::event::{Class, columns, time};
@@ -71,13 +71,21 @@ impl Sources<'_> {
         folded(self.context, fold, self.events.clone()).await
     }
 
-    /// Events up to `as_of` whose stored grant is one of these; of many grants they are read by each who asks, and not held.
-    pub(super) async fn rows_of(&self, grants: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
+    /// Events up to `as_of` whose stored grant is one of these, which all are in the fold; of many grants they are read by
+    /// each who asks, and not held.
+    pub(super) async fn rows_of(
+        &self,
+        grants: &[String],
+        fold: &Arc<dyn TableProvider>,
+    ) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let mut events = self.context.read_table(self.events.clone())?;
+        if let Some(days) = days_of(self.context, fold, grants).await? {
+            events = events.filter(on_days(days))?;
+        }
         if grants.len() > LOOKUP_MAX {
-            let events = self.context.read_table(self.events.clone())?;
             return Ok(events.filter(one_of("grant_id", grants))?.into_view());
         }
-        rows_under(self.context, self.events, &[("grant_id", grants)]).await
+        rows_under(self.context, &events.into_view(), &[("grant_id", grants)]).await
     }
 
     /// What is known of tokens met without their family. Where there are none, no event is read for it.
