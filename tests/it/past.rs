@@ -130,7 +130,7 @@ fn a_rebuild_forgets_what_was_kept_and_no_fold_whatever_the_lake_is_called() {
     let at = TempLake::new();
     let lake = at.path("base-1/kept_rows-2");
     let run = |arguments: &[&str]| tokentrail(&[&["-q", "--lake", lake.to_str().unwrap()], arguments].concat());
-    run(&["ingest", story("ana", 10, &at).to_str().unwrap()]);
+    run(&["ingest", "--from", story("ana", 10, &at).to_str().unwrap()]);
     run(&["detect", "--as-of", AS_OF]);
     let folders = || {
         let listed = std::fs::read_dir(lake.join("folds")).unwrap().map(|e| e.unwrap().path());
