@@ -21,14 +21,16 @@ key      = ["grant_id", "what"]
 reads    = ["contexts", "grants", "token_events"]
 every    = "15m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
-SELECT grant_id
-FROM contexts
-GROUP BY grant_id
+SELECT c.grant_id
+FROM several_contexts AS s
+INNER JOIN contexts AS c ON c.grant_id = s.grant_id
+GROUP BY c.grant_id
 HAVING
-    MIN(device_id) <> MAX(device_id)
-    OR MIN(host_id) <> MAX(host_id)
-    OR MIN(client_id) <> MAX(client_id)
+    MIN(c.device_id) <> MAX(c.device_id)
+    OR MIN(c.host_id) <> MAX(c.host_id)
+    OR MIN(c.client_id) <> MAX(c.client_id)
 """
 [controls]
 csf         = ["PR.AA-05", "DE.CM-09"]

@@ -35,7 +35,9 @@ WITH limits AS (
             AS quiet_days,
         return_window
     FROM grants
-    WHERE last_exercised_at > first_exercised_at + dormant_after
+    WHERE
+        last_exercised_at > first_exercised_at + dormant_after
+        AND NOT coalesce(ended_at < $since AND last_exercised_at < ended_at, FALSE)
 ),
 
 spans AS (
@@ -50,8 +52,8 @@ spans AS (
         span * 64 + 4 * length(digits) - 4 AS last_day_at_least
     FROM (
         SELECT a.grant_id, a.span, a.days, to_hex(a.days) AS digits, l.dormant_days
-        FROM active_days AS a
-        INNER JOIN limits AS l ON l.grant_id = a.grant_id
+        FROM limits AS l
+        INNER JOIN active_days AS a ON a.grant_id = l.grant_id
     )
 ),
 

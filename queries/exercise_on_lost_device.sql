@@ -24,6 +24,7 @@ key      = ["device_id", "grant_id"]
 reads    = ["device_losses", "ends", "grants", "token_events"]
 every    = "1m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM device_losses AS l

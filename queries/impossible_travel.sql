@@ -24,10 +24,11 @@ reads    = ["country_discs", "grants", "places", "token_events"]
 every    = "15m"
 nominate = """
 WITH travelled AS (
-    SELECT grant_id
-    FROM places
-    GROUP BY grant_id
-    HAVING MIN(country) <> MAX(country)
+    SELECT p.grant_id
+    FROM several_places AS s
+    INNER JOIN places AS p ON p.grant_id = s.grant_id
+    GROUP BY p.grant_id
+    HAVING MIN(p.country) <> MAX(p.country)
 ),
 
 stays AS (
@@ -45,9 +46,9 @@ stays AS (
         MAX(p.host_id) AS greatest_host,
         MIN(p.agent_family) AS least_agent,
         MAX(p.agent_family) AS greatest_agent
-    FROM places AS p
-    INNER JOIN travelled AS t ON t.grant_id = p.grant_id
-    INNER JOIN grants AS g ON g.grant_id = p.grant_id
+    FROM travelled AS t
+    INNER JOIN places AS p ON p.grant_id = t.grant_id
+    INNER JOIN grants AS g ON g.grant_id = t.grant_id
     WHERE NOT coalesce(array_has(g.egress_asns, p.asn), FALSE)
     GROUP BY p.grant_id, p.subject_id, p.country, p.asn, g.shared_asn_subjects
 ),

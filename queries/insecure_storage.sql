@@ -22,6 +22,7 @@ key      = ["grant_id"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT DISTINCT e.grant_id
 FROM grants AS g

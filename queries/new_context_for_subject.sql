@@ -36,8 +36,8 @@ WITH visits AS (
         p.first_exercised_at AS first_at,
         coalesce(array_has(g.egress_asns, p.asn), FALSE) AS is_egress,
         g.min_history
-    FROM places AS p
-    INNER JOIN grants AS g ON g.grant_id = p.grant_id
+    FROM grants AS g
+    INNER JOIN places AS p ON p.grant_id = g.grant_id
     WHERE p.subject_id IS NOT NULL
 ),
 

@@ -23,6 +23,7 @@ key      = ["grant_id"]
 reads    = ["grants", "logged_out", "token_events"]
 every    = "5m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT DISTINCT l.grant_id
 FROM logged_out AS l

@@ -24,6 +24,7 @@ key      = ["grant_id"]
 reads    = ["ends", "exercises", "grants", "issuers", "token_events"]
 every    = "15m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT e.grant_id
 FROM exercises AS e

@@ -22,6 +22,7 @@ key      = ["subject_id", "grant_id"]
 reads    = ["ends", "grants", "offboardings", "token_events"]
 every    = "1m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM offboardings AS o

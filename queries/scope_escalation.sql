@@ -22,6 +22,7 @@ key      = ["grant_id"]
 reads    = ["ends", "token_events"]
 every    = "5m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT grant_id
 FROM exercises

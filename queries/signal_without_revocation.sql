@@ -23,6 +23,7 @@ key      = ["grant_id"]
 reads    = ["compromised", "grants", "token_events"]
 every    = "1m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM compromised AS c

@@ -23,10 +23,12 @@ key      = ["grant_id"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT c.grant_id
-FROM grants AS g
-INNER JOIN contexts AS c ON c.grant_id = g.grant_id
+FROM several_contexts AS s
+INNER JOIN grants AS g ON g.grant_id = s.grant_id
+INNER JOIN contexts AS c ON c.grant_id = s.grant_id
 GROUP BY c.grant_id, g.max_hosts
 HAVING COUNT(DISTINCT c.host_id) > g.max_hosts
 """

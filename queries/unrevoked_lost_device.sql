@@ -21,11 +21,16 @@ key      = ["device_id", "grant_id"]
 reads    = ["contexts", "device_losses", "grants", "token_events"]
 every    = "1m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT DISTINCT c.grant_id
 FROM device_losses AS l
 INNER JOIN contexts AS c ON c.device_id = l.device_id
-WHERE l.recovered_at IS NULL OR c.first_exercised_at < l.recovered_at
+INNER JOIN grants AS g ON g.grant_id = c.grant_id
+WHERE
+    (l.recovered_at IS NULL OR c.first_exercised_at < l.recovered_at)
+    AND g.started_at <= l.lost_at + g.lost_device_grace
+    AND (g.ended_at IS NULL OR g.ended_at > l.lost_at + g.lost_device_grace)
 """
 [controls]
 csf         = ["PR.AA-01"]

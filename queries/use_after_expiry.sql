@@ -23,6 +23,7 @@ key      = ["grant_id"]
 reads    = ["ends", "grants", "token_events"]
 every    = "5m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT grant_id
 FROM grants_fold

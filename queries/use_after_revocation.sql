@@ -23,6 +23,7 @@ key      = ["grant_id"]
 reads    = ["broad_ends", "broad_revokes_parts", "contexts", "ends", "grants", "token_events"]
 every    = "1m"
 scope    = "grant"
+resolved_by_end = true
 nominate = "SELECT grant_id FROM grants WHERE last_exercised_at > revoked_at + clock_skew"
 [controls]
 csf         = ["PR.AA-01", "PR.AA-03"]

@@ -23,6 +23,7 @@ key      = ["grant_id"]
 reads    = ["contexts", "ends", "token_events"]
 every    = "5m"
 scope    = "grant"
+resolved_by_end = true
 nominate = """
 SELECT DISTINCT grant_id
 FROM exercises

@@ -1,6 +1,6 @@
 """Measures Tokentrail beside DuckDB on the same files in the same run, one after the other in turn.
 
-Use: scripts/bench [ingest|decode|kafka|detect|flat|timeline] [--events N] [--rounds N]     (installs and builds what it needs, then runs this)
+Use: scripts/bench [ingest|decode|kafka|detect|flat|timeline|pack] [--events N] [--rounds N]     (installs and builds what it needs, then runs this)
 
 A shared machine is noisy: quote the ratio of each pair and the median, not single times. What is printed:
   ingest   NDJSON to a lake (commit, repeats, hashes) against DuckDB writing typed zstd Parquet from the same file
@@ -8,6 +8,7 @@ A shared machine is noisy: quote the ratio of each pair and the median, not sing
   kafka    Kafka to a lake against consuming and discarding with the same client
   detect   a pass after new events against DuckDB's four queries from the raw events of the same lake
   timeline one token, grant, subject, device and host, beyond start-up, against DuckDB finding the same rows in the same files
+  pack     a quarter's evidence out of the lake of one company, seconds and memory
   flat     the same while the history of one company grows to 5, 20 and 50 million events
 """
 import argparse, datetime, itertools, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
@@ -253,14 +254,33 @@ ABOUT = {"token": "token_id", "grant": "grant_id", "subject": "subject_id", "dev
 START_UP = ["timeline", "--help"]
 
 
-def timeline(folder, events, rounds):
-    """One id's chronology; a lake that is there already is named by TOKENTRAIL_BENCH_LAKE."""
+def steady(folder, events):
+    """The lake of a steady company; one that is there already is named by TOKENTRAIL_BENCH_LAKE."""
     lake = os.environ.get("TOKENTRAIL_BENCH_LAKE")
-    if not lake:
-        company = Company(folder, events)
-        while company.told < events:
-            company.grow(min(PIECE, events - company.told))
-        lake = company.lake
+    if lake:
+        return lake
+    company = Company(folder, events)
+    while company.told < events:
+        company.grow(min(PIECE, events - company.told))
+    return company.lake
+
+
+def pack(folder, events, rounds):
+    """A quarter's evidence out of a lake in which detectors run, as they do beside a service."""
+    lake, key = steady(folder, events), folder / "pseudonym-key"
+    seconds, memory, _ = run([TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", "--as-of", END.strftime("%Y-%m-%dT%H:%M:%SZ")])
+    print(f"pack: {events} events; detectors before it {seconds:.1f} s, {memory:.0f} MiB", flush=True)
+    for round in range(rounds):
+        out = folder / f"pack-{round}"
+        seconds, memory, _ = run([TOKENTRAIL, "-q", "--lake", lake, "export", "--framework", "nist-csf-2.0", "--from", "2026-07-01T00:00:00Z",
+                                  "--to", "2026-10-01T00:00:00Z", "--out", out, "--pseudonym-key-file", key])
+        rows = sum(len(file.read_bytes().splitlines()) - 1 for file in out.rglob("*.csv"))
+        print(f"  a quarter: {seconds:.1f} s (120 asked), {memory:.0f} MiB (2048 asked); {rows} rows in its CSV files", flush=True)
+
+
+def timeline(folder, events, rounds):
+    """One id's chronology."""
+    lake = steady(folder, events)
     connection = duckdb.connect()
     connection.execute("SET threads = 2")
     connection.execute(f"CREATE VIEW events AS SELECT * FROM read_parquet('{lake}/events/class=*/*/*.parquet', hive_partitioning = true)")
@@ -372,7 +392,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for what in arguments.what:
-            {"ingest": ingest, "detect": detect, "decode": decode, "kafka": kafka, "flat": flat, "timeline": timeline}[what](pathlib.Path(folder), arguments.events, arguments.rounds)
+            {"ingest": ingest, "detect": detect, "decode": decode, "kafka": kafka, "flat": flat, "timeline": timeline, "pack": pack}[what](pathlib.Path(folder), arguments.events, arguments.rounds)
 
 
 main()

@@ -41,7 +41,7 @@ use policy_views::Asked;
 use runs::{Came, MadeWith, Run};
 use settled::Bases;
 
-use crate::clock;
+use crate::clock::{self, Watch};
 use crate::finding::{Finding, Verdict};
 use crate::lake::table::State;
 use crate::lake::{Lake, LakeError};
@@ -57,6 +57,35 @@ pub struct Request {
     pub as_of: Option<i64>,
     /// Make folds from the events, and use nothing that earlier runs kept.
     pub full: bool,
+}
+
+/// What a look is asked for that records nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// Detectors to run; all if empty.
+    pub ids: &'a [String],
+    pub span: Span,
+}
+
+/// What is judged: the events up to a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Leave out what was resolved by then, microseconds UTC.
+    pub since: Option<i64>,
+    /// What to take for now, microseconds UTC.
+    pub as_of: i64,
+}
+
+impl Span {
+    /// Everything there was until then.
+    pub fn until(as_of: i64) -> Self {
+        Self { since: None, as_of }
+    }
+
+    /// Whether a verdict is of something that was still so after the beginning.
+    fn has(self, verdict: &Verdict) -> bool {
+        self.since.is_none_or(|since| verdict.resolved_at.is_none_or(|at| at > since))
+    }
 }
 
 /// What one detector came to.
@@ -113,11 +142,11 @@ pub async fn look(
     catalog: &Catalog,
     request: &Request,
 ) -> Result<Vec<Outcome>, DetectError> {
-    let as_of = request.as_of.unwrap_or_else(clock::now_micros);
+    let span = Span::until(request.as_of.unwrap_or_else(clock::now_micros));
     let state = lake.events().refresh().await?;
     let detectors = catalog.select(&request.ids)?;
-    let frame = Frame::open(lake, &state, asked(policy, catalog, &detectors), as_of, Reach::of(request)).await?;
-    all_said(&frame, catalog, &detectors, as_of, request.full && is_small(&state)).await
+    let frame = Frame::open(lake, &state, asked(policy, catalog, &detectors), span, Reach::of(request)).await?;
+    all_said(&frame, catalog, &detectors, span, request.full && is_small(&state)).await
 }
 
 /// Over few events a full run also shows that nominating leaves nothing out; over many it would sort them all.
@@ -130,11 +159,11 @@ async fn all_said(
     frame: &Frame<'_>,
     catalog: &Catalog,
     detectors: &[&Detector],
-    as_of: i64,
+    span: Span,
     wide: bool,
 ) -> Result<Vec<Outcome>, DetectError> {
-    let mut outcomes = judge(frame, detectors, as_of, wide).await;
-    absence::mark(frame.wide(), catalog, detectors, &mut outcomes, as_of).await?;
+    let mut outcomes = judge(frame, detectors, span, wide).await;
+    absence::mark(frame.wide(), catalog, detectors, &mut outcomes, span.as_of).await?;
     Ok(outcomes)
 }
 
@@ -151,10 +180,11 @@ pub async fn repeat(
     cut: Cut,
 ) -> Result<Vec<Outcome>, DetectError> {
     let state = lake.events().refresh().await?;
-    seen(lake, &state, policy, catalog, (ids, as_of), Reach::Cut(cut)).await
+    let look = Look { ids, span: Span::until(as_of) };
+    seen(lake, &state, policy, catalog, look, Reach::Cut(cut)).await
 }
 
-/// What these detectors say, as of a moment, of a state of the lake as far as `reach` shows it; nothing is recorded.
+/// What detectors say of a state of the lake as far as `reach` shows it; nothing is recorded.
 ///
 /// # Errors
 /// As for [`run`].
@@ -163,12 +193,12 @@ pub async fn seen(
     state: &State,
     policy: &Policy,
     catalog: &Catalog,
-    (ids, as_of): (&[String], i64),
+    look: Look<'_>,
     reach: Reach,
 ) -> Result<Vec<Outcome>, DetectError> {
-    let detectors = catalog.select(ids)?;
-    let frame = Frame::open(lake, state, asked(policy, catalog, &detectors), as_of, reach).await?;
-    all_said(&frame, catalog, &detectors, as_of, false).await
+    let detectors = catalog.select(look.ids)?;
+    let frame = Frame::open(lake, state, asked(policy, catalog, &detectors), look.span, reach).await?;
+    all_said(&frame, catalog, &detectors, look.span, false).await
 }
 
 /// Makes every fold again from all events, about `at_once` of them at a time, and forgets the rows kept for detectors; gives
@@ -231,9 +261,10 @@ pub async fn run(lake: &Lake, policy: &Policy, catalog: &Catalog, request: &Requ
     let past = if request.full { None } else { past(&bases, &log, &run, &detectors, policy).await? };
     let stood = past.as_ref().map(|past| (past.base.version, past.base.as_of));
     let reach = past.map_or_else(|| Reach::of(request), Reach::Since);
-    let frame = Frame::open(lake, &state, asked(policy, catalog, &detectors), as_of, reach).await?;
+    let frame = Frame::open(lake, &state, asked(policy, catalog, &detectors), Span::until(as_of), reach).await?;
     watch.lap("frame");
-    let mut outcomes = all_said(&frame, catalog, &detectors, as_of, request.full && is_small(&state)).await?;
+    let mut outcomes =
+        all_said(&frame, catalog, &detectors, Span::until(as_of), request.full && is_small(&state)).await?;
     watch.lap("detectors");
     for attempt in 0..ATTEMPTS_MAX {
         if attempt > 0 {
@@ -309,21 +340,6 @@ fn is_apart(detectors: &[&Detector], policy: &Policy) -> bool {
     policy.identities().is_empty()
         // Of a detector of the user's nobody knows how far it looks back.
         && detectors.iter().all(|detector| detector.is_built_in()) && !shared.iter().any(|key| policy.sets(key))
-}
-
-/// Says where the time of a run goes, to whoever asks for debug messages.
-struct Watch(i64);
-
-impl Watch {
-    fn start() -> Self {
-        Self(clock::now_micros())
-    }
-
-    fn lap(&mut self, what: &str) {
-        let now = clock::now_micros();
-        tracing::debug!(milliseconds = (now - self.0) / 1000, "{what}");
-        self.0 = now;
-    }
 }
 
 /// What changed and what is open. Findings of a detector that failed are left as they are.

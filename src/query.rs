@@ -12,6 +12,7 @@ pub mod owned;
 pub mod parameters;
 pub mod people;
 pub mod readonly;
+pub mod scratch;
 pub mod views;
 
 use std::num::NonZeroUsize;

@@ -16,6 +16,7 @@ use super::standard::counted;
 use super::{Global, Output};
 use crate::alert::outbox;
 use crate::clock;
+use crate::detect::Span;
 use crate::detect::frame::{self, Frame, Reach};
 use crate::detect::log;
 use crate::detect::policy_views::Asked;
@@ -187,7 +188,7 @@ impl Desk {
         let limits = query::Limits { memory_bytes: self.bytes_max(), ..query::Limits::default() };
         let context = query::session(limits)?;
         let context = if sql.is_none_or(|sql| needs_folds(&context, sql)) {
-            let frame = Frame::open(lake, state, Asked::anything(policy), now, Reach::Kept).await?;
+            let frame = Frame::open(lake, state, Asked::anything(policy), Span::until(now), Reach::Kept).await?;
             frame.into_asked()?
         } else {
             context

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::query::printable;
 use super::{Global, Output};
 use crate::clock;
+use crate::detect::Span;
 use crate::detect::catalog::{Catalog, Detector};
 use crate::detect::explain::{self, Explained, Step};
 use crate::detect::frame::{Frame, Reach};
@@ -26,7 +27,7 @@ pub async fn run(wanted: &[String], as_of: Option<i64>, global: &Global) -> anyh
     let as_of = as_of.unwrap_or_else(clock::now_micros);
     let (lake, policy) = (Lake::open(&global.lake).await?, global.load_policy()?);
     let state = lake.events().refresh().await?;
-    let frame = Frame::open(&lake, &state, Asked::anything(&policy), as_of, Reach::Kept).await?;
+    let frame = Frame::open(&lake, &state, Asked::anything(&policy), Span::until(as_of), Reach::Kept).await?;
     let explained = explain::explain(&frame, detector, &key, as_of).await?;
     match global.output {
         Output::Table | Output::Csv => print!("{}", text(&explained, detector, &key, as_of)),

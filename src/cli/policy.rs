@@ -14,7 +14,7 @@ use crate::clock;
 use crate::detect::catalog::Catalog;
 use crate::detect::frame::{Frame, Reach};
 use crate::detect::policy_views::Asked;
-use crate::detect::{self, Request};
+use crate::detect::{self, Request, Span};
 use crate::event::time;
 use crate::finding::Verdict;
 use crate::lake::Lake;
@@ -74,7 +74,8 @@ fn check(policy: &Policy) {
 async fn explain(grant: &str, as_of: i64, global: &Global) -> anyhow::Result<()> {
     let (lake, policy) = (Lake::open(&global.lake).await?, global.load_policy()?);
     let state = lake.events().refresh().await?;
-    let session = Frame::open(&lake, &state, Asked::anything(&policy), as_of, Reach::Kept).await?.into_session();
+    let session =
+        Frame::open(&lake, &state, Asked::anything(&policy), Span::until(as_of), Reach::Kept).await?.into_session();
     let id = query::ScalarValue::Utf8View(Some(grant.to_owned()));
     let frame = query::plan(&session, "SELECT * FROM grants WHERE grant_id = $id").await?;
     let rows = query::collect(frame.with_param_values(vec![("id", id)])?).await?;

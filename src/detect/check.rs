@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr as Expression, FunctionArgumentClause, FunctionArguments, Visit as _, Visitor,
 };
 
+use super::Span;
 use super::catalog::Detector;
 use super::header::{self, Mistake, Param, ParamKind};
 use crate::query::{self, QueryError, views};
@@ -33,7 +34,26 @@ pub async fn plan(
     sql: &str,
     as_of: i64,
 ) -> Result<DataFrame, QueryError> {
-    let mut values = vec![("as_of", views::timestamp(as_of))];
+    bound(context, detector, sql, vec![("as_of", views::timestamp(as_of))]).await
+}
+
+/// Plans what a detector nominates, with `$since` too: 1970 where all there was is asked for.
+pub async fn plan_nominating(
+    context: &SessionContext,
+    detector: &Detector,
+    sql: &str,
+    span: Span,
+) -> Result<DataFrame, QueryError> {
+    let (since, as_of) = (span.since.unwrap_or(0), span.as_of);
+    bound(context, detector, sql, vec![("as_of", views::timestamp(as_of)), ("since", views::timestamp(since))]).await
+}
+
+async fn bound<'d>(
+    context: &SessionContext,
+    detector: &'d Detector,
+    sql: &str,
+    mut values: Vec<(&'d str, ScalarValue)>,
+) -> Result<DataFrame, QueryError> {
     for (name, param) in &detector.header.params {
         values.push((name.as_str(), value(name, param)?));
     }
@@ -96,7 +116,7 @@ async fn sentences(context: &SessionContext, detector: &Detector) -> Vec<String>
     found.extend(reads(context, detector));
     found.extend(unordered(context, &detector.sql));
     if let Some(sql) = &detector.header.nominate {
-        match plan(context, detector, sql, 0).await {
+        match plan_nominating(context, detector, sql, Span::until(0)).await {
             Ok(frame) => {
                 let has = |name: &str| frame.schema().field_with_unqualified_name(name).is_ok();
                 if !has("grant_id") && !has("host_id") {

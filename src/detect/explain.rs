@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::catalog::Detector;
 use super::frame::{Frame, Nominated, nominated};
-use super::{DetectError, check};
+use super::{DetectError, Span, check};
 use crate::query::{self, QueryError, Rows, output};
 
 /// Rows shown of one step, and rows judged condition by condition.
@@ -97,7 +97,7 @@ async fn look_closely(
     as_of: i64,
 ) -> Result<(Option<bool>, SessionContext), QueryError> {
     let Some(sql) = &detector.header.nominate else { return Ok((None, frame.wide().clone())) };
-    let named = nominated(frame.wide(), detector, sql, as_of).await?;
+    let named = nominated(frame.wide(), detector, sql, Span::until(as_of)).await?;
     let (column, mut names) = match named {
         Nominated::Grants(names) => ("grant_id", names),
         Nominated::Hosts(names) => ("host_id", names),

@@ -8,6 +8,7 @@
 //! of them share a close-up, whose rows are read once.
 
 mod days;
+mod named;
 mod nominated;
 mod rows;
 mod scope;
@@ -21,31 +22,40 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::{SessionContext, col};
 
+use super::Span;
 use super::cut::Cut;
 use super::folds::Fold;
 use super::kept::{self, Begins};
 use super::policy_views::Asked;
 use super::settled::{self, Base, Bases};
-use crate::event::columns::{ALL as COLUMNS, TABLE_SCHEMA};
+use crate::clock::Watch;
+use crate::event::columns::TABLE_SCHEMA;
+use crate::event::time;
 use crate::lake::Lake;
 use crate::lake::table::State;
 use crate::policy::Policy;
+use crate::query::scratch::Scratch;
 use crate::query::{self, QueryError, people, views};
+pub use named::ASKED;
+use named::{HELD, OF_GRANTS, SMALL, VIEWS};
 pub use nominated::{Nominated, nominated};
+use rows::{
+    all_columns, begins, day, days_of, folded, has_repeats, hold, limit, names, none, on_days, one_of, rows_under,
+    texts, up_to,
+};
 pub(super) use rows::{any_of, column};
-use rows::{begins, day, days_of, folded, has_repeats, hold, names, none, on_days, one_of, rows_under, texts, up_to};
 pub use scope::Scope;
 use seen::Seen;
 use sources::Sources;
 
 /// Names that are looked up one by one; more than these are joined with everything.
 pub(super) const LOOKUP_MAX: usize = 20_000;
+/// What an hour gives rise to is over so long after its day began; queries that name days know it too.
+const AFTER: i64 = 3 * time::DAY;
 /// Of lakes with up to this many events, `grants` is held in memory: there are fewer of those by far.
 const HELD_EVENTS_MAX: u64 = 10_000_000;
 /// Files of up to so many rows on average have so few pages that grants in order of their id would be read from nearly all.
 const SMALL_FILE_ROWS: u64 = 100_000;
-/// Columns of events that no verdict needs and that are large.
-const LEFT_OUT: &[&str] = &["raw", "raw_bytes", "reject_reason"];
 /// Columns of events that views and folds need, whatever detectors ask for.
 const NEEDED: &[&str] = &[
     "event_id",
@@ -66,30 +76,6 @@ const NEEDED: &[&str] = &[
     "class",
     "event_date",
 ];
-/// Views a frame registers, in order.
-const VIEWS: &[&str] = &[
-    "single_events",
-    "token_events",
-    "context_events",
-    "country_discs",
-    "offboardings",
-    "device_losses",
-    "compromises",
-    "contexts",
-    "exercises",
-    "places",
-    "machines",
-    "host_bounds",
-    "active_days",
-    "refresh_days",
-    "lively_days",
-    "refresh_crowds",
-    "source_minutes",
-    "issuers",
-    "broad_ends",
-];
-/// Views that are small and read by many: they are worked out once, and the same for every detector.
-const SMALL: [&str; 3] = ["offboardings", "device_losses", "compromises"];
 /// Context events, each once, as `context_events` tells them apart.
 const CONTEXT_EVENTS: &str = "\
 SELECT * EXCLUDE (copy)
@@ -103,33 +89,6 @@ FROM (
     FROM (SELECT DISTINCT * FROM context_rows_parts)
 )
 WHERE copy = 1";
-/// Views that read `grants`.
-const OF_GRANTS: [&str; 3] = ["ends", "logged_out", "compromised"];
-
-/// What queries can ask of a frame beside the views of events.
-pub const ASKED: &[&str] = &[
-    "grants",
-    "hosts",
-    "contexts",
-    "exercises",
-    "places",
-    "all_places",
-    "machines",
-    "host_bounds",
-    "active_days",
-    "refresh_days",
-    "lively_days",
-    "refresh_crowds",
-    "source_minutes",
-    "issuers",
-    "country_discs",
-    "lifetimes",
-    "ends",
-    "broad_ends",
-    "logged_out",
-    "compromised",
-];
-
 type Tables = Vec<(String, Arc<dyn TableProvider>)>;
 
 /// Of what a session is.
@@ -185,18 +144,21 @@ pub struct Frame<'p> {
     seen: Seen,
     /// Whether all grants fit into memory, so that they are worked out once and not by each detector.
     few_grants: bool,
+    /// Where detectors find them worked out if not.
+    scratch: Scratch,
     wide: SessionContext,
 }
 
 impl<'p> Frame<'p> {
-    /// The frame of `state` at `as_of`.
+    /// The frame of `state` at the end of the span.
     pub async fn open(
         lake: &'p Lake,
         state: &'p State,
         asked: Asked<'p>,
-        as_of: i64,
+        span: Span,
         reach: Reach,
     ) -> Result<Self, QueryError> {
+        let (mut watch, as_of) = (Watch::start(), span.as_of);
         let context = query::session(query::Limits::default())?;
         let opened = matches!(reach, Reach::Kept | Reach::Since(_)).then_some((lake, state));
         let identities = asked.policy.identities();
@@ -207,12 +169,14 @@ impl<'p> Frame<'p> {
         let events = up_to(&context, files, &all_columns().collect::<Vec<_>>(), as_of)?;
         let events = people::resolved(&context, events, identities)?;
         let folds = Fold::all(asked.policy).await?;
-        let sources = Sources { state, context: &context, events: &events, as_of };
+        let scratch = Scratch::default();
+        let sources = Sources { state, context: &context, events: &events, scratch: &scratch, as_of };
         let past = if let Reach::Since(past) = &reach { Some(past) } else { None };
         let mut seen = match opened {
             Some(_) => Seen::kept(&sources, lake, &folds, &asked, past).await?,
             None => Seen::anew(&sources, &folds, &asked).await?,
         };
+        watch.lap("folds");
         for (_, table) in &mut seen.tables {
             *table = people::resolved(&context, table.clone(), identities)?;
         }
@@ -224,12 +188,14 @@ impl<'p> Frame<'p> {
             _ => Vec::new(),
         };
         let few_grants = seen.scope.is_some() || state.rows() <= HELD_EVENTS_MAX;
-        let mut frame = Self { asked, opened, as_of, folds, seen, few_grants, wide: context.clone() };
+        let mut frame = Self { asked, opened, as_of, folds, seen, few_grants, scratch, wide: context.clone() };
         frame.seen.tables.push(("events".to_owned(), events.clone()));
         frame.seen.tables.push(("found_subjects".to_owned(), names("subject_id", &found_subjects)?));
         // Before any view is planned: a view that reads them keeps what it found when it was planned.
-        frame.keep_small().await?;
+        frame.keep_small(span.since).await?;
+        watch.lap("what is small");
         frame.wide = frame.session(&frame.seen.tables, Of::All).await?;
+        watch.lap("views");
         Ok(frame)
     }
 
@@ -247,7 +213,8 @@ impl<'p> Frame<'p> {
         let mut seen = Seen::default();
         seen.tables = tables;
         let asked = Asked::anything(policy);
-        let mut frame = Self { asked, opened: None, as_of: 0, folds, seen, few_grants: false, wide: context };
+        let scratch = Scratch::default();
+        let mut frame = Self { asked, opened: None, as_of: 0, folds, seen, few_grants: false, scratch, wide: context };
         frame.wide = frame.session(&frame.seen.tables, Of::All).await?;
         Ok(frame)
     }
@@ -387,7 +354,8 @@ impl<'p> Frame<'p> {
             views::replace(&context, "nominated", names("grant_id", grants)?)?;
         }
         let given = |name: &str| tables.iter().any(|(table, _)| table == name);
-        for view in views::ALL.iter().filter(|v| VIEWS.contains(&v.name) && !given(v.name)) {
+        let is_shown = |name: &str| VIEWS.contains(&name) && !(HELD.contains(&name) && only.is_some());
+        for view in views::ALL.iter().filter(|v| is_shown(v.name) && !given(v.name)) {
             if view.name == "single_events" && few && !has_repeats(&context).await? {
                 // The rows are few enough to ask; telling repeats apart would sort them all.
                 views::replace(&context, view.name, context.table_provider("events").await?)?;
@@ -402,7 +370,9 @@ impl<'p> Frame<'p> {
                 if few {
                     hold(&context, view.name).await?;
                 }
-            } else if matches!(of, Of::Hosts) && view.name == "contexts" {
+            } else if matches!(of, Of::Hosts) && view.name == "contexts"
+                || matches!(of, Of::All) && HELD.contains(&view.name) && self.asked.names(view.name)
+            {
                 hold(&context, view.name).await?;
             }
         }
@@ -427,6 +397,10 @@ impl<'p> Frame<'p> {
             limit(&context, "grants_fold").await?;
         }
         self.register(&context, "lifetimes").await?;
+        if matches!(of, Of::All) && !self.few_grants && !self.asked.for_anything() {
+            let rows = self.scratch.hold(&context, context.table("lifetimes").await?).await?;
+            views::replace(&context, "lifetimes", rows)?;
+        }
         for (name, sql) in [("grants", self.asked.grants()), ("hosts", self.asked.hosts())] {
             let frame = views::bind(context.sql(&sql).await?, Some(self.as_of))?;
             views::replace(&context, name, frame.into_view())?;
@@ -451,7 +425,7 @@ impl<'p> Frame<'p> {
     }
 
     /// Holds in memory what is small and read by many; their events come from the fold, not from every day's files.
-    async fn keep_small(&mut self) -> Result<(), QueryError> {
+    async fn keep_small(&mut self, since: Option<i64>) -> Result<(), QueryError> {
         let context = query::sibling(&self.wide);
         for (name, table) in
             self.seen.tables.iter().filter(|(name, _)| matches!(&**name, "context_rows_parts" | "aliases"))
@@ -467,7 +441,8 @@ impl<'p> Frame<'p> {
         }
         // Working them out reads every day there is: for detectors that ask, and not for every question about grants.
         if days::VIEWS.iter().any(|view| self.asked.names(view)) {
-            let of_days = days::tables(&self.wide, self.seen.tables.iter()).await?;
+            let from = since.map(|since| day(since.saturating_sub(settled::HISTORY + AFTER)));
+            let of_days = days::tables(&self.wide, self.seen.tables.iter(), from).await?;
             self.seen.tables.extend(of_days);
         }
         Ok(())
@@ -479,16 +454,4 @@ impl<'p> Frame<'p> {
         let wanted = aliases.filter(one_of("family_id", grants))?.select(vec![col("token_id")])?;
         texts(&wanted.collect().await?)
     }
-}
-
-/// The columns of events that frames can show.
-fn all_columns() -> impl Iterator<Item = &'static str> {
-    COLUMNS.iter().map(|c| c.name).filter(|name| !LEFT_OUT.contains(name))
-}
-
-/// Limits a registered view to the nominated grants.
-async fn limit(context: &SessionContext, name: &str) -> Result<(), QueryError> {
-    let sql = format!("SELECT v.* FROM {name} AS v WHERE v.grant_id IN (SELECT grant_id FROM nominated)");
-    let limited = context.sql(&sql).await?.into_view();
-    views::replace(context, name, limited)
 }

@@ -124,6 +124,10 @@ pub struct Header {
     /// If each grant is judged by itself: then very many may be judged in portions.
     #[serde(default)]
     pub scope: Option<Scope>,
+    /// If everything found about a grant is resolved by when it ended, where nothing was exercised at that moment or later:
+    /// then whoever asks what was wrong since some moment need not look at those that were over by then.
+    #[serde(default)]
+    pub resolved_by_end: bool,
     /// Evidence that changes with time alone.
     #[serde(default)]
     pub ticking: Vec<String>,
@@ -153,6 +157,7 @@ pub(super) const KEYS: &[&str] = &[
     "timeout",
     "nominate",
     "scope",
+    "resolved_by_end",
     "ticking",
     "resolved_when_gone",
     "controls",

@@ -19,7 +19,8 @@ use super::catalog::Detector;
 use super::frame::{Frame, LOOKUP_MAX, Nominated, nominated};
 use super::header::Scope;
 use super::kept::Begins;
-use super::{Outcome, Watch, check};
+use super::{Outcome, Span, check};
+use crate::clock::Watch;
 use crate::finding::{Evidence, Severity, Verdict};
 use crate::query::{QueryError, output};
 
@@ -42,7 +43,7 @@ struct Portion {
 }
 
 /// Every detector's rows; `wide`: nominating ones too see everything.
-pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64, wide: bool) -> Vec<Outcome> {
+pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], span: Span, wide: bool) -> Vec<Outcome> {
     let mut watch = Watch::start();
     let detectors: Vec<Arc<Detector>> = detectors.iter().map(|d| Arc::new(Detector::clone(d))).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -52,7 +53,7 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
     let mut asked: Vec<BoxFuture<'static, Result<First, String>>> = Vec::with_capacity(detectors.len());
     for detector in &detectors {
         let (session, detector) = (frame.wide().clone(), detector.clone());
-        asked.push(Box::pin(async move { first_question(&session, &detector, as_of, wide).await }));
+        asked.push(Box::pin(async move { first_question(&session, &detector, span, wide).await }));
     }
     let mut standing: Vec<Standing> = Vec::with_capacity(detectors.len());
     let mut nominations = Vec::new();
@@ -61,6 +62,7 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
         took[place] += time;
         standing.push(match answer {
             Ok(Ok(First::Nominated(nominated))) => {
+                tracing::debug!(detector = detectors[place].id, milliseconds = time.as_millis(), "{nominated}");
                 nominations.push((place, nominated, detectors[place].header.scope));
                 Ok(Vec::new())
             }
@@ -88,7 +90,7 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
                 places_of_work.push(place);
                 work.push(Box::pin(async move {
                     match session {
-                        Ok(session) => judged(&session, &detector, as_of).await,
+                        Ok(session) => judged(&session, &detector, span.as_of).await,
                         Err(error) => Err(format!("{}: {error}", detector.file)),
                     }
                 }));
@@ -104,7 +106,7 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], as_of: i64
     let outcomes = detectors.iter().zip(standing).zip(took).map(|((detector, standing), took)| Outcome {
         detector: detector.id.clone(),
         took,
-        verdicts: standing.and_then(|all| in_order(all).map_err(|e| format!("{}: {e}", detector.file))),
+        verdicts: standing.and_then(|all| in_order(all, span).map_err(|e| format!("{}: {e}", detector.file))),
     });
     outcomes.collect()
 }
@@ -145,7 +147,7 @@ enum First {
 async fn first_question(
     session: &SessionContext,
     detector: &Detector,
-    as_of: i64,
+    span: Span,
     wide: bool,
 ) -> Result<First, String> {
     let mistakes = if detector.is_built_in() { Vec::new() } else { check::mistakes(session, detector).await };
@@ -153,9 +155,9 @@ async fn first_question(
         return Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     }
     let Some(sql) = detector.header.nominate.as_ref().filter(|_| !wide) else {
-        return judged(session, detector, as_of).await.map(First::Judged);
+        return judged(session, detector, span.as_of).await.map(First::Judged);
     };
-    let nominated = within(detector, nominated(session, detector, sql, as_of)).await;
+    let nominated = within(detector, nominated(session, detector, sql, span)).await;
     nominated.map(First::Nominated).map_err(|reason| format!("{}: nominate: {reason}", detector.file))
 }
 
@@ -268,8 +270,9 @@ pub(super) fn sort(verdicts: &mut [Verdict]) {
     verdicts.sort_by_cached_key(|v| v.key.values().map(output::text).collect::<Vec<_>>());
 }
 
-/// By key, and each key once.
-fn in_order(mut verdicts: Vec<Verdict>) -> Standing {
+/// Those of the span by key, and each key once.
+fn in_order(mut verdicts: Vec<Verdict>, span: Span) -> Standing {
+    verdicts.retain(|verdict| span.has(verdict));
     sort(&mut verdicts);
     match verdicts.windows(2).find(|pair| pair[0].key == pair[1].key) {
         Some(pair) => Err(format!("two rows for one key {}", Value::Object(Map::clone(&pair[0].key)))),

@@ -33,6 +33,11 @@ impl<'p> Asked<'p> {
         Self { policy, texts: Vec::new(), folds: BTreeSet::new() }
     }
 
+    /// Whether nobody says what is asked for.
+    pub fn for_anything(&self) -> bool {
+        self.texts.is_empty()
+    }
+
     /// Whether a column is asked for.
     pub fn for_column(&self, name: &str) -> bool {
         self.texts.is_empty() || self.texts.iter().any(|text| text.contains(name))

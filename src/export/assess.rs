@@ -14,11 +14,12 @@ use super::population::Tests;
 use super::privacy::Privacy;
 use super::sample::{self, Wanted};
 use super::{ExportError, coverage, derived, evidence, history, results};
+use crate::clock::Watch;
 use crate::detect::catalog::Catalog;
 use crate::detect::cut::Cut;
 use crate::detect::frame::Reach;
 use crate::detect::runs::MadeWith;
-use crate::detect::{self, Outcome as Ran};
+use crate::detect::{self, Look, Outcome as Ran, Span};
 use crate::event::hex;
 use crate::lake::Lake;
 use crate::lake::table::State;
@@ -75,7 +76,9 @@ pub async fn assess(lake: &Lake, terms: &Terms<'_>, request: &Request) -> Result
     let session = Cut::session(cut, lake, &ground.state).await?;
     let events = session.table_provider("events").await.map_err(QueryError::from)?;
     views::replace(&session, "events", people::resolved(&session, events, terms.policy.identities())?)?;
+    let mut watch = Watch::start();
     let census = census::take(&session, &ground.state, period, &conditions, describe::lateness(terms.policy)).await?;
+    watch.lap("census");
     within_the_lake(&census, period)?;
     let sample = match &request.sample {
         Some(wanted) => Some(sample::draw(&session, wanted, period, terms.privacy).await?),
@@ -83,8 +86,11 @@ pub async fn assess(lake: &Lake, terms: &Terms<'_>, request: &Request) -> Result
     };
     drop(session);
     let reach = if ground.is_newest { Reach::Kept } else { Reach::Cut(ground.cut.clone()) };
-    let as_of = (ids.as_slice(), period.as_of.0);
-    let ran = detect::seen(lake, &ground.state, terms.policy, terms.catalog, as_of, reach).await?;
+    // What was over when the period began is no evidence of it.
+    let span = Span { since: Some(period.from.0), as_of: period.as_of.0 };
+    let look = Look { ids: &ids, span };
+    let ran = detect::seen(lake, &ground.state, terms.policy, terms.catalog, look, reach).await?;
+    watch.lap("detectors");
     let (gaps, gaps_failed) = gaps(&ran, period);
     let read = coverage::Read { period, tests: &tests, gaps, read_at: ground.cut.at, gaps_failed };
     let mut it = Assessment {

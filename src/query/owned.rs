@@ -21,23 +21,27 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::QueryError;
 use super::views::compact;
 
-/// One partition of a plan, batch by batch copied.
+/// What becomes of each batch of a plan.
+type Each = fn(RecordBatch, &SchemaRef) -> Result<RecordBatch, DataFusionError>;
+
+/// One partition of a plan.
 #[derive(Debug)]
-struct Owned {
+struct Partition {
     plan: Arc<dyn ExecutionPlan>,
-    partition: usize,
+    number: usize,
     schema: SchemaRef,
+    each: Each,
 }
 
-impl PartitionStream for Owned {
+impl PartitionStream for Partition {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let schema = self.schema.clone();
-        let rows = match self.plan.execute(self.partition, context) {
-            Ok(rows) => rows.map(move |batch| copied(&batch?, &schema)).boxed(),
+        let (schema, each) = (self.schema.clone(), self.each);
+        let rows = match self.plan.execute(self.number, context) {
+            Ok(rows) => rows.map(move |batch| each(batch?, &schema)).boxed(),
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         };
         Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows.into_stream()))
@@ -49,17 +53,24 @@ pub async fn owned(context: &SessionContext, frame: DataFrame) -> Result<DataFra
     let plan = frame.create_physical_plan().await?;
     let fields =
         plan.schema().fields().iter().map(|f| Field::new(f.name(), compact(f.data_type()), true)).collect::<Vec<_>>();
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let partitions = 0..plan.output_partitioning().partition_count();
-    let partitions = partitions.map(|partition| {
-        let owned = Owned { plan: plan.clone(), partition, schema: schema.clone() };
-        Arc::new(owned) as Arc<dyn PartitionStream>
-    });
-    let table = StreamingTable::try_new(schema.clone(), partitions.collect())?;
-    Ok(context.read_table(Arc::new(table))?)
+    Ok(context.read_table(Arc::new(table(plan, Arc::new(Schema::new(fields)), copied)?))?)
 }
 
-fn copied(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, DataFusionError> {
+/// The rows of a plan as a table, to be read with another session's settings.
+pub fn as_table(plan: Arc<dyn ExecutionPlan>) -> Result<StreamingTable, QueryError> {
+    let schema = plan.schema();
+    table(plan, schema, |batch, _| Ok(batch))
+}
+
+fn table(plan: Arc<dyn ExecutionPlan>, schema: SchemaRef, each: Each) -> Result<StreamingTable, QueryError> {
+    let partitions = (0..plan.output_partitioning().partition_count()).map(|number| {
+        let partition = Partition { plan: plan.clone(), number, schema: schema.clone(), each };
+        Arc::new(partition) as Arc<dyn PartitionStream>
+    });
+    Ok(StreamingTable::try_new(schema.clone(), partitions.collect())?)
+}
+
+fn copied(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, DataFusionError> {
     let all = UInt32Array::from_iter_values(0..u32::try_from(batch.num_rows()).unwrap_or(u32::MAX));
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| take(&cast(column, field.data_type())?, &all, None));

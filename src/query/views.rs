@@ -40,6 +40,8 @@ pub const ALL: &[View] = &[
     view!("contexts"),
     view!("exercises"),
     view!("places"),
+    view!("several_contexts"),
+    view!("several_places"),
     view!("machines"),
     view!("host_bounds"),
     view!("active_days"),

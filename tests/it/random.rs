@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use tokentrail::detect::catalog::Catalog;
-use tokentrail::detect::{self, Outcome, Request, runs};
+use tokentrail::detect::frame::Reach;
+use tokentrail::detect::{self, Look, Outcome, Request, Span, runs};
 use tokentrail::event::time;
 use tokentrail::ingest::Options;
 use tokentrail::lake::maintenance;
@@ -159,7 +160,13 @@ fn token(dice: &mut Dice, seed: u64, grant: u64, at: i64, text: &mut String) {
 
 /// Every row, in words that name all of it. Keys begin with the seed of their history.
 pub fn said(outcomes: &[Outcome]) -> BTreeSet<String> {
+    said_of(outcomes, i64::MIN)
+}
+
+/// The same of those that were not yet resolved at a moment.
+fn said_of(outcomes: &[Outcome], since: i64) -> BTreeSet<String> {
     let rows = outcomes.iter().flat_map(|outcome| outcome.verdicts.as_ref().unwrap());
+    let rows = rows.filter(|v| v.resolved_at.is_none_or(|at| at > since));
     let said = rows.map(|v| {
         let resolved = v.resolved_at.map(time::format);
         let key = serde_json::Value::Object((*v.key).clone());
@@ -204,7 +211,8 @@ async fn histories(seeds: std::ops::Range<u64>) {
         runs_made.extend(report.recorded.then_some(report.run_id));
     }
     let request = Request { as_of: Some(last.0), full: true, ..Request::default() };
-    let all = said(&detect::look(&lake, &policy, &catalog, &request).await.unwrap());
+    let everything = detect::look(&lake, &policy, &catalog, &request).await.unwrap();
+    let all = said(&everything);
     let only = |these: &BTreeSet<String>, those: &BTreeSet<String>| -> Vec<String> {
         these.difference(those).cloned().collect()
     };
@@ -213,6 +221,17 @@ async fn histories(seeds: std::ops::Range<u64>) {
     assert!(
         folds.is_empty() && events.is_empty(),
         "seeds {seeds:?} as of {as_of}: only from folds {folds:#?}, only from all events {events:#?}"
+    );
+    let since = moment(&mut dice);
+    let state = lake.events().refresh().await.unwrap();
+    let look = Look { ids: &[], span: Span { since: Some(since), as_of: last.0 } };
+    let lasting = said(&detect::seen(&lake, &state, &policy, &catalog, look, Reach::Kept).await.unwrap());
+    let all = said_of(&everything, since);
+    let (period, events) = (only(&lasting, &all), only(&all, &lasting));
+    let since = time::format(since);
+    assert!(
+        period.is_empty() && events.is_empty(),
+        "seeds {seeds:?} since {since} as of {as_of}: only in the period {period:#?}, only in all there was {events:#?}"
     );
     for (name, rebuilt) in detect::rebuild(&lake, &policy, 20).await.unwrap() {
         assert_ne!(rebuilt.is_same, Some(false), "seeds {seeds:?}: fold {name}");

@@ -3,42 +3,15 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::streaming::StreamingTable;
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::TaskContext;
 use datafusion::logical_expr::SortExpr;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::PartitionStream;
-use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
-use futures::StreamExt as _;
 
 use super::Fold;
-use crate::query::{QueryError, views};
+use crate::query::{QueryError, owned, views};
 
 /// Rows of a file at hand at once: there may be many files.
 const BATCH_ROWS: usize = 1_024;
-
-/// The only partition of a plan.
-#[derive(Debug)]
-struct Only {
-    plan: Arc<dyn ExecutionPlan>,
-    schema: SchemaRef,
-}
-
-impl PartitionStream for Only {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        self.plan.execute(0, context).unwrap_or_else(|error| {
-            let failed = futures::stream::iter([Err(error)]).boxed();
-            Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), failed))
-        })
-    }
-}
 
 /// What a fold's rows are ordered by.
 pub(super) fn order(fold: &Fold) -> Vec<SortExpr> {
@@ -53,8 +26,7 @@ pub(super) async fn merged(context: &SessionContext, fold: &Fold, urls: Vec<Stri
     let reading = SessionContext::new_with_config_rt(config, context.runtime_env());
     let options = ParquetReadOptions::default().schema(&fold.schema).file_sort_order(vec![order(fold)]);
     let plan = reading.read_parquet(urls, options).await?.sort(order(fold))?.create_physical_plan().await?;
-    let only: Arc<dyn PartitionStream> = Arc::new(Only { schema: plan.schema(), plan });
-    let table = StreamingTable::try_new(only.schema().clone(), vec![only])?.with_sort_order(order(fold));
+    let table = owned::as_table(plan)?.with_sort_order(order(fold));
     // Spread over several partitions rows would have to be sorted again.
     let merging =
         SessionContext::new_with_config_rt(context.copied_config().with_target_partitions(1), context.runtime_env());

@@ -20,14 +20,17 @@ pub(super) const VIEWS: [&str; 2] = ["lively_days", "refresh_crowds"];
 /// Rows of whole days that are read together.
 const ROWS_MAX: i64 = 1_000_000;
 
-/// The small views, in memory; none if there is no such fold among the tables.
+/// The small views from a day on, in memory; none if there is no such fold among the tables.
 pub(super) async fn tables(
     wide: &SessionContext,
     mut tables: impl Iterator<Item = &(String, Arc<dyn TableProvider>)>,
+    from: Option<i32>,
 ) -> Result<Tables, QueryError> {
     let Some((_, parts)) = tables.find(|(name, _)| name == PARTS) else { return Ok(Vec::new()) };
     let mut found: Vec<Option<Rows>> = VIEWS.map(|_| None).into();
-    for (first, last) in ranges(&days(wide, parts).await?) {
+    let mut days = days(wide, parts).await?;
+    days.retain(|(day, _)| from.is_none_or(|from| *day >= from));
+    for (first, last) in ranges(&days) {
         let context = query::sibling(wide);
         let day = |day: i32| lit(ScalarValue::Date32(Some(day)));
         let some = wide.read_table(parts.clone())?.filter(col("day").between(day(first), day(last)))?;

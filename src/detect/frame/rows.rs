@@ -14,10 +14,18 @@ use datafusion::prelude::{SessionContext, col, lit};
 
 use crate::detect::folds::Fold;
 use crate::detect::kept::Begins;
+use crate::event::columns::ALL as COLUMNS;
 use crate::query::{self, QueryError, functions, views};
 
+/// Columns of events that no verdict needs and that are large.
+const LEFT_OUT: &[&str] = &["raw", "raw_bytes", "reject_reason"];
 /// Names that are listed in a filter.
 const LISTED_MAX: usize = 500;
+
+/// The columns of events that frames can show.
+pub(super) fn all_columns() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|c| c.name).filter(|name| !LEFT_OUT.contains(name))
+}
 
 /// The fold of some events, in memory.
 pub(super) async fn folded(
@@ -154,6 +162,13 @@ pub(super) fn texts(batches: &[RecordBatch]) -> Result<Vec<String>, QueryError> 
 pub(super) async fn hold(context: &SessionContext, name: &str) -> Result<(), QueryError> {
     let rows = query::collect(context.table(name).await?).await?;
     views::replace(context, name, views::memory(rows)?)
+}
+
+/// Limits a registered view to the nominated grants.
+pub(super) async fn limit(context: &SessionContext, name: &str) -> Result<(), QueryError> {
+    let sql = format!("SELECT v.* FROM {name} AS v WHERE v.grant_id IN (SELECT grant_id FROM nominated)");
+    let limited = context.sql(&sql).await?.into_view();
+    views::replace(context, name, limited)
 }
 
 /// Whether some event stands in more than one row.

@@ -12,6 +12,7 @@ use crate::detect::folds::store::Store;
 use crate::detect::folds::{Fold, Past};
 use crate::event::{Class, columns, time};
 use crate::lake::table::State;
+use crate::query::scratch::Scratch;
 use crate::query::{self, QueryError, views};
 
 /// What folds are read or made from.
@@ -19,6 +20,7 @@ pub(super) struct Sources<'s> {
     pub(super) state: &'s State,
     pub(super) context: &'s SessionContext,
     pub(super) events: &'s Arc<dyn TableProvider>,
+    pub(super) scratch: &'s Scratch,
     pub(super) as_of: i64,
 }
 
@@ -71,8 +73,7 @@ impl Sources<'_> {
         folded(self.context, fold, self.events.clone()).await
     }
 
-    /// Events up to `as_of` whose stored grant is one of these, which all are in the fold; of many grants they are read by
-    /// each who asks, and not held.
+    /// Events up to `as_of` whose stored grant is one of these, which all are in the fold.
     pub(super) async fn rows_of(
         &self,
         grants: &[String],
@@ -83,7 +84,7 @@ impl Sources<'_> {
             events = events.filter(on_days(days))?;
         }
         if grants.len() > LOOKUP_MAX {
-            return Ok(events.filter(one_of("grant_id", grants))?.into_view());
+            return self.scratch.hold(self.context, events.filter(one_of("grant_id", grants))?).await;
         }
         rows_under(self.context, &events.into_view(), &[("grant_id", grants)]).await
     }
