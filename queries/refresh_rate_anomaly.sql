@@ -31,8 +31,9 @@ INNER JOIN contexts AS c
     AND c.client_id = l.client_id
     AND c.last_exercised_at >= l.day - INTERVAL '60' DAY
     AND c.first_exercised_at < l.day + INTERVAL '2' DAY
--- What an hour of the day, or of the night after it, gives rise to is over when the hour is.
-WHERE l.day >= $since - INTERVAL '3' DAY
+-- What an hour of the day, or of the night after it, gives rise to is over when the hour is; but of the four weeks that it
+-- is compared with, those must be here that rose together.
+WHERE l.day >= $since - INTERVAL '33' DAY
 UNION
 SELECT p.grant_id
 FROM contexts AS p

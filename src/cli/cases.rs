@@ -3,8 +3,9 @@
 //! A case is a folder `CASES/DETECTOR/CASE`: `case.toml` with `says` and `as_of`, `events.ndjson` in order of arrival, a
 //! `policy.toml` if the defaults will not do, and `expected.ndjson`, the verdicts. Every case is told three times: all at
 //! once from folds, all at once from every event, and backwards in two commits with every record repeated. The verdicts
-//! must be the same.
+//! must be the same. And a look since just before one was resolved must leave out those that were by then, and no other.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use tokio::sync::watch;
 
 use super::Global;
 use crate::detect::catalog::Catalog;
-use crate::detect::{self, Request};
+use crate::detect::frame::Reach;
+use crate::detect::{self, Look, Request, Span};
 use crate::event::time;
 use crate::finding::Verdict;
 use crate::ingest::{self, Options, Progress};
@@ -119,8 +121,9 @@ impl Case {
         let once = tempfile::tempdir()?;
         let lake = Lake::open_or_create(&once.path().display().to_string()).await?;
         feed(&lake, &self.records).await?;
-        let found = self.verdicts(&lake, catalog, false).await?;
-        let every_event = self.verdicts(&lake, catalog, true).await?;
+        let verdicts = self.verdicts(&lake, catalog, false).await?;
+        let found = lines(&verdicts);
+        let every_event = lines(&self.verdicts(&lake, catalog, true).await?);
         ensure!(found == every_event, "from folds and from every event differ:\n{}", difference(&every_event, &found));
         let backwards = tempfile::tempdir()?;
         let lake = Lake::open_or_create(&backwards.path().display().to_string()).await?;
@@ -128,20 +131,39 @@ impl Case {
         let mut late = String::new();
         for part in records.chunks(records.len().div_ceil(2).max(1)) {
             feed(&lake, part).await?;
-            late = self.verdicts(&lake, catalog, false).await?;
+            late = lines(&self.verdicts(&lake, catalog, false).await?);
         }
         ensure!(found == late, "in order and backwards differ:\n{}", difference(&found, &late));
+        let resolved: BTreeSet<i64> = verdicts.iter().filter_map(|verdict| verdict.resolved_at).collect();
+        for since in resolved.into_iter().map(|at| at - 1) {
+            let (looked, moment) = (self.since(since, &lake, catalog).await?, time::format(since));
+            let lasting = verdicts.iter().filter(|verdict| verdict.resolved_at.is_none_or(|at| at > since));
+            let lasting = lines(lasting);
+            ensure!(looked == lasting, "since {moment} it differs:\n{}", difference(&lasting, &looked));
+        }
         Ok(found)
     }
 
-    async fn verdicts(&self, lake: &Lake, catalog: &Catalog, full: bool) -> anyhow::Result<String> {
+    /// What a look since a moment finds.
+    async fn since(&self, since: i64, lake: &Lake, catalog: &Catalog) -> anyhow::Result<String> {
+        let state = lake.events().refresh().await?;
+        let look =
+            Look { ids: std::slice::from_ref(&self.detector), span: Span { since: Some(since), as_of: self.as_of } };
+        let outcomes = detect::seen(lake, &state, &self.policy, catalog, look, Reach::Kept).await?;
+        let mut found = String::new();
+        for outcome in outcomes {
+            found.push_str(&lines(&outcome.verdicts.map_err(anyhow::Error::msg)?));
+        }
+        Ok(found)
+    }
+
+    async fn verdicts(&self, lake: &Lake, catalog: &Catalog, full: bool) -> anyhow::Result<Vec<Verdict>> {
         let request = Request { ids: vec![self.detector.clone()], as_of: Some(self.as_of), full };
         let report = detect::run(lake, &self.policy, catalog, &request).await?;
         if let Some((_, reason)) = report.failures().next() {
             bail!("{reason}");
         }
-        let verdicts = report.outcomes.iter().filter_map(|outcome| outcome.verdicts.as_ref().ok()).flatten();
-        Ok(verdicts.map(|verdict| format!("{}\n", shown(verdict))).collect())
+        Ok(report.outcomes.into_iter().filter_map(|outcome| outcome.verdicts.ok()).flatten().collect())
     }
 }
 
@@ -156,6 +178,10 @@ async fn feed(lake: &Lake, records: &[Vec<u8>]) -> anyhow::Result<()> {
     let summary = ingest::run(lake, &mut source, &Options::default(), stopped, &progress).await?;
     ensure!(summary.rejected == 0, "{} records are rejected", summary.rejected);
     Ok(())
+}
+
+fn lines<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> String {
+    verdicts.into_iter().map(|verdict| format!("{}\n", shown(verdict))).collect()
 }
 
 fn shown(verdict: &Verdict) -> Value {

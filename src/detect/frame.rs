@@ -50,7 +50,7 @@ use sources::Sources;
 
 /// Names that are looked up one by one; more than these are joined with everything.
 pub(super) const LOOKUP_MAX: usize = 20_000;
-/// What an hour gives rise to is over so long after its day began; queries that name days know it too.
+/// What an hour gives rise to is over so long after its day began.
 const AFTER: i64 = 3 * time::DAY;
 /// Of lakes with up to this many events, `grants` is held in memory: there are fewer of those by far.
 const HELD_EVENTS_MAX: u64 = 10_000_000;
