@@ -376,19 +376,7 @@ impl<'p> Frame<'p> {
                 hold(&context, view.name).await?;
             }
         }
-        // For detectors that must know whether all of somebody is here.
-        let all_places = if only.is_some() {
-            self.wide.table_provider("all_places").await?
-        } else if let Some(whole) = self.seen.whole("places_parts") {
-            let everywhere = query::sibling(&context);
-            views::replace(&everywhere, "aliases", context.table_provider("aliases").await?)?;
-            views::replace(&everywhere, "places_parts", whole.clone())?;
-            self.register(&everywhere, "places").await?;
-            everywhere.table_provider("places").await?
-        } else {
-            context.table_provider("places").await?
-        };
-        views::replace(&context, "all_places", all_places)?;
+        views::replace(&context, "all_places", self.all_places(&context, only.is_some()).await?)?;
         for fold in self.folds.iter().filter(|f| f.keys == ["grant_id", "alias_token_id"]) {
             let resolved = context.sql(&fold.resolve_sql(&format!("{}_parts", fold.name))).await?;
             views::replace(&context, &format!("{}_fold", fold.name), resolved.into_view())?;
@@ -415,6 +403,23 @@ impl<'p> Frame<'p> {
             self.register(&context, name).await?;
         }
         Ok(context)
+    }
+
+    /// For detectors that must know whether all of somebody is here.
+    async fn all_places(
+        &self,
+        context: &SessionContext,
+        is_narrow: bool,
+    ) -> Result<Arc<dyn TableProvider>, QueryError> {
+        if is_narrow {
+            return Ok(self.wide.table_provider("all_places").await?);
+        }
+        let Some(whole) = self.seen.whole("places_parts") else { return Ok(context.table_provider("places").await?) };
+        let everywhere = query::sibling(context);
+        views::replace(&everywhere, "aliases", context.table_provider("aliases").await?)?;
+        views::replace(&everywhere, "places_parts", whole.clone())?;
+        self.register(&everywhere, "places").await?;
+        Ok(everywhere.table_provider("places").await?)
     }
 
     async fn register(&self, context: &SessionContext, name: &str) -> Result<(), QueryError> {
