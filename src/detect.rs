@@ -41,7 +41,7 @@ use policy_views::Asked;
 use runs::{Came, MadeWith, Run};
 use settled::Bases;
 
-use crate::clock::{self, Watch};
+use crate::clock;
 use crate::finding::{Finding, Verdict};
 use crate::lake::table::State;
 use crate::lake::{Lake, LakeError};
@@ -340,6 +340,23 @@ fn is_apart(detectors: &[&Detector], policy: &Policy) -> bool {
     policy.identities().is_empty()
         // Of a detector of the user's nobody knows how far it looks back.
         && detectors.iter().all(|detector| detector.is_built_in()) && !shared.iter().any(|key| policy.sets(key))
+}
+
+/// Says where the time goes, to whoever asks for debug messages.
+pub struct Watch(i64);
+
+impl Watch {
+    /// Starts to count.
+    pub fn start() -> Self {
+        Self(clock::now_micros())
+    }
+
+    /// Says how long this took, since the last lap.
+    pub fn lap(&mut self, what: &str) {
+        let now = clock::now_micros();
+        tracing::debug!(milliseconds = (now - self.0) / 1000, "{what}");
+        self.0 = now;
+    }
 }
 
 /// What changed and what is open. Findings of a detector that failed are left as they are.

@@ -22,13 +22,12 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::{SessionContext, col};
 
-use super::Span;
 use super::cut::Cut;
 use super::folds::Fold;
 use super::kept::{self, Begins};
 use super::policy_views::Asked;
 use super::settled::{self, Base, Bases};
-use crate::clock::Watch;
+use super::{Span, Watch};
 use crate::event::columns::TABLE_SCHEMA;
 use crate::event::time;
 use crate::lake::Lake;

@@ -19,8 +19,7 @@ use super::catalog::Detector;
 use super::frame::{Frame, LOOKUP_MAX, Nominated, nominated};
 use super::header::Scope;
 use super::kept::Begins;
-use super::{Outcome, Span, check};
-use crate::clock::Watch;
+use super::{Outcome, Span, Watch, check};
 use crate::finding::{Evidence, Severity, Verdict};
 use crate::query::{QueryError, output};
 
@@ -62,7 +61,7 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], span: Span
         took[place] += time;
         standing.push(match answer {
             Ok(Ok(First::Nominated(nominated))) => {
-                tracing::debug!(detector = detectors[place].id, milliseconds = time.as_millis(), "{nominated}");
+                tracing::debug!(detector = detectors[place].id, milliseconds = time.as_millis() as u64, "{nominated}");
                 nominations.push((place, nominated, detectors[place].header.scope));
                 Ok(Vec::new())
             }
