@@ -269,7 +269,7 @@ def pack(folder, events, rounds):
     """A quarter's evidence out of a lake in which detectors run, as they do beside a service."""
     lake, key = steady(folder, events), folder / "pseudonym-key"
     seconds, memory, _ = run([TOKENTRAIL, "-q", "--lake", lake, "-o", "ndjson", "detect", "--as-of", END.strftime("%Y-%m-%dT%H:%M:%SZ")])
-    print(f"pack: {events} events; detectors before it {seconds:.1f} s, {memory:.0f} MiB", flush=True)
+    print(f"pack: detectors before it {seconds:.1f} s, {memory:.0f} MiB", flush=True)
     for round in range(rounds):
         out = folder / f"pack-{round}"
         seconds, memory, _ = run([TOKENTRAIL, "-q", "--lake", lake, "export", "--framework", "nist-csf-2.0", "--from", "2026-07-01T00:00:00Z",

@@ -29,6 +29,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use absence::GAPS;
 use catalog::{Catalog, Detector};
 use cut::Cut;
 use folds::Fold;
@@ -164,6 +165,10 @@ async fn all_said(
 ) -> Result<Vec<Outcome>, DetectError> {
     let mut outcomes = judge(frame, detectors, span, wide).await;
     absence::mark(frame.wide(), catalog, detectors, &mut outcomes, span.as_of).await?;
+    // Not before: what is still so may rest on a silence that was over by then.
+    for verdicts in outcomes.iter_mut().filter_map(|outcome| outcome.verdicts.as_mut().ok()) {
+        verdicts.retain(|verdict| span.has(verdict));
+    }
     Ok(outcomes)
 }
 

@@ -105,7 +105,7 @@ pub(super) async fn judge(frame: &Frame<'_>, detectors: &[&Detector], span: Span
     let outcomes = detectors.iter().zip(standing).zip(took).map(|((detector, standing), took)| Outcome {
         detector: detector.id.clone(),
         took,
-        verdicts: standing.and_then(|all| in_order(all, span).map_err(|e| format!("{}: {e}", detector.file))),
+        verdicts: standing.and_then(|all| in_order(all).map_err(|e| format!("{}: {e}", detector.file))),
     });
     outcomes.collect()
 }
@@ -269,9 +269,8 @@ pub(super) fn sort(verdicts: &mut [Verdict]) {
     verdicts.sort_by_cached_key(|v| v.key.values().map(output::text).collect::<Vec<_>>());
 }
 
-/// Those of the span by key, and each key once.
-fn in_order(mut verdicts: Vec<Verdict>, span: Span) -> Standing {
-    verdicts.retain(|verdict| span.has(verdict));
+/// By key, and each key once.
+fn in_order(mut verdicts: Vec<Verdict>) -> Standing {
     sort(&mut verdicts);
     match verdicts.windows(2).find(|pair| pair[0].key == pair[1].key) {
         Some(pair) => Err(format!("two rows for one key {}", Value::Object(Map::clone(&pair[0].key)))),

@@ -18,16 +18,13 @@ use crate::detect::catalog::Catalog;
 use crate::detect::cut::Cut;
 use crate::detect::frame::Reach;
 use crate::detect::runs::MadeWith;
-use crate::detect::{self, Look, Outcome as Ran, Span, Watch};
+use crate::detect::{self, GAPS, Look, Outcome as Ran, Span, Watch};
 use crate::event::hex;
 use crate::lake::Lake;
 use crate::lake::table::State;
 use crate::policy::{self, Policy, parse_duration};
 use crate::query::{QueryError, people, views};
 use sha2::{Digest as _, Sha256};
-
-/// The detector that finds silent sources.
-const GAPS: &str = "audit_gap";
 
 /// What is to be assessed.
 #[derive(Clone, Debug)]
