@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::Global;
 use crate::detect::catalog::Catalog;
 use crate::detect::frame::Reach;
-use crate::detect::{self, Look, Request, Span};
+use crate::detect::{self, GAPS, Look, Request, Span};
 use crate::event::time;
 use crate::finding::Verdict;
 use crate::ingest::{self, Options, Progress};
@@ -134,8 +134,10 @@ impl Case {
             late = lines(&self.verdicts(&lake, catalog, false).await?);
         }
         ensure!(found == late, "in order and backwards differ:\n{}", difference(&found, &late));
-        let resolved: BTreeSet<i64> = verdicts.iter().filter_map(|verdict| verdict.resolved_at).collect();
-        for since in resolved.into_iter().map(|at| at - 1) {
+        let resolved = verdicts.iter().filter_map(|verdict| Some(verdict.resolved_at? - 1));
+        // What is still so at the end may rest on a silence that was over long before.
+        let end = catalog.find(&self.detector)?.header.absence.as_ref().map(|_| self.as_of);
+        for since in resolved.chain(end).collect::<BTreeSet<i64>>() {
             let (looked, moment) = (self.since(since, &lake, catalog).await?, time::format(since));
             let lasting = verdicts.iter().filter(|verdict| verdict.resolved_at.is_none_or(|at| at > since));
             let lasting = lines(lasting);
@@ -147,11 +149,15 @@ impl Case {
     /// What a look since a moment finds.
     async fn since(&self, since: i64, lake: &Lake, catalog: &Catalog) -> anyhow::Result<String> {
         let state = lake.events().refresh().await?;
-        let look =
-            Look { ids: std::slice::from_ref(&self.detector), span: Span { since: Some(since), as_of: self.as_of } };
+        // Beside the detector of silences, as in a pack: by itself each asks for them anew.
+        let mut ids = vec![self.detector.clone()];
+        if catalog.find(&self.detector)?.header.absence.is_some() {
+            ids.push(GAPS.to_owned());
+        }
+        let look = Look { ids: &ids, span: Span { since: Some(since), as_of: self.as_of } };
         let outcomes = detect::seen(lake, &state, &self.policy, catalog, look, Reach::Kept).await?;
         let mut found = String::new();
-        for outcome in outcomes {
+        for outcome in outcomes.into_iter().filter(|outcome| outcome.detector == self.detector) {
             found.push_str(&lines(&outcome.verdicts.map_err(anyhow::Error::msg)?));
         }
         Ok(found)
