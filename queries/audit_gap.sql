@@ -79,7 +79,8 @@ edges AS (
 ),
 
 silences AS (
-    -- Among them every silence of at least 15 minutes; the last minute of a source has none after it.
+    -- The silences of at least 15 minutes among them; the last minute of a source has none after it. Without the ends of hours,
+    -- which are edges too, they are few.
     SELECT source, from_minute, to_minute
     FROM (
         SELECT
@@ -89,7 +90,7 @@ silences AS (
             is_last
         FROM edges
     )
-    WHERE is_last
+    WHERE is_last AND (to_minute IS NULL OR to_minute - from_minute >= 15)
 ),
 
 compared AS (

@@ -27,7 +27,8 @@ resolved_by_end = true
 nominate = """
 SELECT grant_id
 FROM grants_fold
-WHERE last_exercised_at > first_expires_at
+-- What is known of a token's end is at least what its own use said of it.
+WHERE late_use_at IS NOT NULL OR last_open_use_at > first_expires_at
 """
 [controls]
 csf         = ["PR.AA-03", "PR.AA-01"]

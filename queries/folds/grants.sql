@@ -46,6 +46,14 @@ SELECT
     END) AS last_exercised_at,
     MIN(CASE WHEN action = 'reuse_detected' THEN event_time END) AS reuse_detected_at,
     MIN(CASE WHEN outcome = 'success' OR action = 'reuse_detected' THEN expires_at END) AS first_expires_at,
+    -- A use after the end of its token either says so itself, or does not say when its token ends.
+    MIN(CASE
+        WHEN action IN ('refresh', 'use') AND outcome = 'success' AND event_time > expires_at THEN event_time
+    END) AS late_use_at,
+    MAX(CASE
+        WHEN action IN ('refresh', 'use') AND outcome = 'success' AND token_id IS NOT NULL AND expires_at IS NULL
+            THEN event_time
+    END) AS last_open_use_at,
     MIN(event_time) AS begins_at,
     MAX(event_time) AS last_event_at
 FROM events

@@ -335,8 +335,8 @@ impl<'p> Frame<'p> {
                 if grants.len() <= LOOKUP_MAX {
                     return rows_under(&self.wide, &events.into_view(), &wanted).await;
                 }
-                // So many that they are read each time they are asked for: holding them takes memory that grows with history.
-                Ok(events.filter(any_of(&wanted))?.into_view())
+                // So many that holding them would take memory that grows with history.
+                self.scratch.hold(&self.wide, events.filter(any_of(&wanted))?).await
             }
         }
     }
@@ -355,8 +355,8 @@ impl<'p> Frame<'p> {
         let given = |name: &str| tables.iter().any(|(table, _)| table == name);
         let is_shown = |name: &str| VIEWS.contains(&name) && !(HELD.contains(&name) && only.is_some());
         for view in views::ALL.iter().filter(|v| is_shown(v.name) && !given(v.name)) {
-            if view.name == "single_events" && few && !has_repeats(&context).await? {
-                // The rows are few enough to ask; telling repeats apart would sort them all.
+            if view.name == "single_events" && only.is_some() && !has_repeats(&context).await? {
+                // Asking is a table of ids; telling repeats apart would sort all rows.
                 views::replace(&context, view.name, context.table_provider("events").await?)?;
                 continue;
             }

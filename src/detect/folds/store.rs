@@ -16,6 +16,8 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
@@ -23,6 +25,7 @@ use parquet::basic::{Compression, ZstdLevel};
 
 use super::{Fold, ordered};
 use crate::clock;
+use crate::detect::Watch;
 use crate::detect::settled;
 use crate::detect::shelf::{KEPT_MS, Shelf};
 use crate::event::columns::EVENT_DATE;
@@ -37,6 +40,8 @@ const PARTS_MAX: usize = 8;
 const MEMORY: usize = 640 << 20;
 /// Events that are folded at once, a little more or less.
 pub const AT_ONCE: u64 = 2_000_000;
+/// Batches that are worked out while one is written.
+const BATCHES_AHEAD: usize = 4;
 /// Rows of one page: what looking up one grant reads.
 const PAGE_ROWS: usize = 4_096;
 
@@ -201,51 +206,59 @@ impl<'l> Store<'l> {
     }
 
     async fn fold_files(&self, fold: &Fold, files: Vec<DataFile>, from: i64, to: i64) -> Result<Part, QueryError> {
-        self.put(fold, self.folded(fold, files).await?, from, to).await
+        let (mut watch, count) = (Watch::start(), files.len());
+        let bytes = self.folded(fold, files).await?;
+        watch.lap(&format!("fold of {count} files: {}", fold.name));
+        self.put(fold, bytes, from, to).await
     }
 
     async fn folded(&self, fold: &Fold, files: Vec<DataFile>) -> Result<Vec<u8>, QueryError> {
         let chunks = chunks(files, self.at_once);
         let mut writer = writer(fold)?;
         // Rows of days are of one chunk each, and nearly as many as events.
-        if fold.keys[0] == "day" || chunks.len() == 1 {
-            for chunk in chunks {
-                self.fold_chunk(fold, chunk, &mut writer).await?;
-            }
-            return Ok(writer.into_inner().map_err(LakeError::from)?);
-        }
+        let in_order = fold.keys[0] == "day" || chunks.len() == 1;
         let failed = |cause| LakeError::Io { doing: "folding the events some at a time".to_owned(), cause };
         let folder = tempfile::tempdir().map_err(failed)?;
-        let mut files = Vec::with_capacity(chunks.len());
-        for (number, chunk) in chunks.into_iter().enumerate() {
+        let mut parts = Vec::with_capacity(chunks.len());
+        let mut chunks = chunks.into_iter();
+        let mut ahead = self.next_chunk(fold, &mut chunks).await?;
+        while let Some(rows) = ahead {
+            ahead = self.next_chunk(fold, &mut chunks).await?;
+            if in_order {
+                write(fold, rows, &mut writer).await?;
+                continue;
+            }
             let mut part = self::writer(fold)?;
-            self.fold_chunk(fold, chunk, &mut part).await?;
-            let file = folder.path().join(format!("{number}.parquet"));
+            write(fold, rows, &mut part).await?;
+            let file = folder.path().join(format!("{}.parquet", parts.len()));
             std::fs::write(&file, part.into_inner().map_err(LakeError::from)?).map_err(failed)?;
-            files.push(file.to_string_lossy().into_owned());
+            parts.push(file.to_string_lossy().into_owned());
         }
-        write(fold, ordered::merged(&self.context, fold, files).await?, &mut writer).await?;
+        if !in_order {
+            write(fold, at_work(ordered::merged(&self.context, fold, parts).await?).await?, &mut writer).await?;
+        }
         Ok(writer.into_inner().map_err(LakeError::from)?)
     }
 
-    /// Folds some events into rows ordered by their first key, so that looking up a few grants touches a few pages.
-    async fn fold_chunk(
+    /// The rows of the next events, ordered by their first key, so that looking up a few grants touches a few pages. They are
+    /// worked out while those before them are written.
+    async fn next_chunk(
         &self,
         fold: &Fold,
-        files: Vec<DataFile>,
-        writer: &mut ArrowWriter<Vec<u8>>,
-    ) -> Result<(), QueryError> {
+        chunks: &mut impl Iterator<Item = Vec<DataFile>>,
+    ) -> Result<Option<SendableRecordBatchStream>, QueryError> {
+        let Some(files) = chunks.next() else { return Ok(None) };
         let context = query::sibling(&self.context);
         views::replace(&context, "events", query::events(self.lake, &context, files)?)?;
         let rows = owned::owned(&self.context, context.sql(&fold.sql).await?).await?;
-        write(fold, rows.sort(ordered::order(fold))?, writer).await
+        at_work(rows.sort(ordered::order(fold))?).await.map(Some)
     }
 
     async fn merge(&self, fold: &Fold, parts: &[Part]) -> Result<Part, QueryError> {
         let shelf = self.shelf(fold)?;
         let urls = parts.iter().map(|part| shelf.url(&part.file())).collect();
         let mut writer = writer(fold)?;
-        write(fold, ordered::merged(&self.context, fold, urls).await?, &mut writer).await?;
+        write(fold, at_work(ordered::merged(&self.context, fold, urls).await?).await?, &mut writer).await?;
         let bytes = writer.into_inner().map_err(LakeError::from)?;
         self.put(fold, bytes, parts[0].from, parts[parts.len() - 1].to).await
     }
@@ -289,9 +302,17 @@ fn writer(fold: &Fold) -> Result<ArrowWriter<Vec<u8>>, QueryError> {
     Ok(ArrowWriter::try_new(Vec::new(), fold.schema.clone(), Some(properties)).map_err(LakeError::from)?)
 }
 
-async fn write(fold: &Fold, rows: DataFrame, writer: &mut ArrowWriter<Vec<u8>>) -> Result<(), QueryError> {
-    let mut stream = rows.execute_stream().await?;
-    while let Some(batch) = stream.next().await {
+/// Rows that are worked out from now on, whether or not somebody waits for them.
+async fn at_work(rows: DataFrame) -> Result<SendableRecordBatchStream, QueryError> {
+    Ok(spawn_buffered(rows.execute_stream().await?, BATCHES_AHEAD))
+}
+
+async fn write(
+    fold: &Fold,
+    mut rows: SendableRecordBatchStream,
+    writer: &mut ArrowWriter<Vec<u8>>,
+) -> Result<(), QueryError> {
+    while let Some(batch) = rows.next().await {
         writer.write(&as_declared(&batch?, &fold.schema).map_err(LakeError::from)?).map_err(LakeError::from)?;
     }
     Ok(())
