@@ -264,10 +264,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_repeat_is_counted_as_one_and_told_as_one_more() {
-        let event = |id: &str, minute: u32, action: &str| {
-            format!(
-                "('okta', '{id}', '{action}', TIMESTAMPTZ '2026-03-02T10:{minute:02}:00Z', TIMESTAMPTZ '2026-03-02T10:59:00Z')"
-            )
+        let ten = time::parse("2026-03-02T10:00:00Z").unwrap();
+        let event = |id: &str, minute: i64, action: &str| {
+            let [at, came] = [minute, 59].map(|minute| format!("to_timestamp_micros({})", ten + minute * 60_000_000));
+            format!("('okta', '{id}', '{action}', {at}, {came})")
         };
         let (a, b) = (event("a", 0, "refresh"), event("b", 30, "issue"));
         for (rows, repeats) in [(vec![&a, &b], 0), (vec![&a, &b, &a, &a], 2)] {
