@@ -147,6 +147,15 @@ fn with_memory(limits: Limits, pool: impl MemoryPool + 'static) -> Result<Sessio
     Ok(known(SessionContext::new_with_config_rt(config, runtime)))
 }
 
+/// Whether some event stands in more than one of the rows of `events` that meet a condition. Nearly always none does, and
+/// asking takes a fraction of telling repeats apart.
+pub async fn has_repeats(context: &SessionContext, condition: &str) -> Result<bool, QueryError> {
+    let sql =
+        format!("SELECT 1 AS one FROM events WHERE {condition} GROUP BY source, event_id HAVING COUNT(*) > 1 LIMIT 1");
+    let rows = context.sql(&sql).await?.collect().await?;
+    Ok(rows.iter().any(|batch| batch.num_rows() > 0))
+}
+
 /// Another session with the same limits and memory, and none of the tables.
 pub fn sibling(context: &SessionContext) -> SessionContext {
     known(SessionContext::new_with_config_rt(context.copied_config(), context.runtime_env()))

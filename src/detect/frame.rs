@@ -39,8 +39,7 @@ pub use named::ASKED;
 use named::{HELD, OF_GRANTS, SMALL, VIEWS};
 pub use nominated::{Nominated, nominated};
 use rows::{
-    all_columns, begins, day, days_of, folded, has_repeats, hold, limit, names, none, on_days, one_of, rows_under,
-    texts, up_to,
+    all_columns, begins, day, days_of, folded, hold, limit, names, none, on_days, one_of, rows_under, texts, up_to,
 };
 pub(super) use rows::{any_of, column};
 pub use scope::Scope;
@@ -143,7 +142,7 @@ pub struct Frame<'p> {
     seen: Seen,
     /// Whether all grants fit into memory, so that they are worked out once and not by each detector.
     few_grants: bool,
-    /// Where detectors find them worked out if not.
+    /// Where detectors find them worked out if not, and the rows of very many of them.
     scratch: Scratch,
     wide: SessionContext,
 }
@@ -355,7 +354,7 @@ impl<'p> Frame<'p> {
         let given = |name: &str| tables.iter().any(|(table, _)| table == name);
         let is_shown = |name: &str| VIEWS.contains(&name) && !(HELD.contains(&name) && only.is_some());
         for view in views::ALL.iter().filter(|v| is_shown(v.name) && !given(v.name)) {
-            if view.name == "single_events" && only.is_some() && !has_repeats(&context).await? {
+            if view.name == "single_events" && only.is_some() && !query::has_repeats(&context, "TRUE").await? {
                 // Asking is a table of ids; telling repeats apart would sort all rows.
                 views::replace(&context, view.name, context.table_provider("events").await?)?;
                 continue;

@@ -73,8 +73,9 @@ pub async fn take(
     let mut census = Census { totals: vec![Vec::new(); conditions.len()], ..Census::default() };
     let mut counted: BTreeMap<(String, String, String), (u64, Vec<u64>)> = BTreeMap::new();
     for (from, to) in stretches(state, period) {
-        let repeats = has_repeats(session, &within(from, to)).await?;
-        let sql = counting(&within(from, to), conditions, lateness, repeats);
+        let within = within(from, to);
+        let repeats = query::has_repeats(session, &within).await?;
+        let sql = counting(&within, conditions, lateness, repeats);
         let rows = query::collect(query::plan(session, &sql).await?).await?;
         for row in output::objects(&rows.batches) {
             add(&row, conditions.len(), &mut counted, &mut census.deliveries);
@@ -135,14 +136,6 @@ fn within(from: i64, to: i64) -> String {
         time::date(from),
         time::date(to - 1),
     )
-}
-
-/// Whether some event stands in several rows of a stretch. Nearly always none does, and asking takes a fraction of telling
-/// them apart.
-async fn has_repeats(session: &SessionContext, within: &str) -> Result<bool, QueryError> {
-    let sql = format!("SELECT 1 FROM events WHERE {within} GROUP BY source, event_id HAVING COUNT(*) > 1 LIMIT 1");
-    let rows = query::collect(session.sql(&sql).await?).await?;
-    Ok(rows.batches.iter().any(|batch| batch.num_rows() > 0))
 }
 
 fn counting(within: &str, conditions: &[&str], lateness: i64, repeats: bool) -> String {

@@ -170,10 +170,3 @@ pub(super) async fn limit(context: &SessionContext, name: &str) -> Result<(), Qu
     let limited = context.sql(&sql).await?.into_view();
     views::replace(context, name, limited)
 }
-
-/// Whether some event stands in more than one row.
-pub(super) async fn has_repeats(context: &SessionContext) -> Result<bool, QueryError> {
-    let sql = "SELECT 1 AS one FROM events GROUP BY source, event_id HAVING COUNT(*) > 1 LIMIT 1";
-    let rows = context.sql(sql).await?.collect().await?;
-    Ok(rows.iter().any(|batch| batch.num_rows() > 0))
-}
