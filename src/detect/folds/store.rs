@@ -215,26 +215,26 @@ impl<'l> Store<'l> {
     async fn folded(&self, fold: &Fold, files: Vec<DataFile>) -> Result<Vec<u8>, QueryError> {
         let chunks = chunks(files, self.at_once);
         let mut writer = writer(fold)?;
-        // Rows of days are of one chunk each, and nearly as many as events.
-        let in_order = fold.keys[0] == "day" || chunks.len() == 1;
         let failed = |cause| LakeError::Io { doing: "folding the events some at a time".to_owned(), cause };
-        let folder = tempfile::tempdir().map_err(failed)?;
+        // Rows of days are of one chunk each, and nearly as many as events.
+        let are_merged = fold.keys[0] != "day" && chunks.len() > 1;
+        let folder = are_merged.then(tempfile::tempdir).transpose().map_err(failed)?;
         let mut parts = Vec::with_capacity(chunks.len());
         let mut chunks = chunks.into_iter();
         let mut ahead = self.next_chunk(fold, &mut chunks).await?;
         while let Some(rows) = ahead {
             ahead = self.next_chunk(fold, &mut chunks).await?;
-            if in_order {
+            let Some(folder) = &folder else {
                 write(fold, rows, &mut writer).await?;
                 continue;
-            }
+            };
             let mut part = self::writer(fold)?;
             write(fold, rows, &mut part).await?;
             let file = folder.path().join(format!("{}.parquet", parts.len()));
             std::fs::write(&file, part.into_inner().map_err(LakeError::from)?).map_err(failed)?;
             parts.push(file.to_string_lossy().into_owned());
         }
-        if !in_order {
+        if are_merged {
             write(fold, at_work(ordered::merged(&self.context, fold, parts).await?).await?, &mut writer).await?;
         }
         Ok(writer.into_inner().map_err(LakeError::from)?)
