@@ -64,7 +64,7 @@ neighbourhoods AS (
 ),
 
 edges AS (
-    -- Active minutes with no other within a quarter of an hour before them, or after them: few, even of a busy source.
+    -- Active minutes with no other in their hour within a quarter of an hour before them, or after them: two an hour of a busy source.
     SELECT source, hour * 60 + minute AS minute, (lasts >> minute) & 1 = 1 AS is_last
     FROM (
         SELECT
@@ -79,8 +79,7 @@ edges AS (
 ),
 
 silences AS (
-    -- The silences of at least 15 minutes among them; the last minute of a source has none after it. Without the ends of hours,
-    -- which are edges too, they are few.
+    -- The silences of at least 15 minutes between them, which are few; the last minute of a source has none after it.
     SELECT source, from_minute, to_minute
     FROM (
         SELECT
