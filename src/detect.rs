@@ -214,15 +214,13 @@ pub async fn seen(
 pub async fn rebuild(lake: &Lake, policy: &Policy, at_once: u64) -> Result<Vec<(&'static str, Rebuilt)>, DetectError> {
     let state = lake.events().refresh().await?;
     let store = Store::new(lake).await?.folding(at_once);
-    let mut rebuilt = Vec::new();
-    for fold in Fold::all(policy).await.map_err(QueryError::from)? {
-        rebuilt.push((fold.name, store.rebuild(&fold, &state).await?));
-    }
-    let aliases = Fold::aliases().await.map_err(QueryError::from)?;
-    rebuilt.push((aliases.name, store.rebuild(&aliases, &state).await?));
+    let mut folds = Fold::all(policy).await.map_err(QueryError::from)?;
+    folds.push(Fold::aliases().await.map_err(QueryError::from)?);
+    let folds: Vec<&Fold> = folds.iter().collect();
+    let rebuilt = store.rebuild(&folds, &state).await?;
     kept::forget(lake).await?;
     settled::forget(lake).await?;
-    Ok(rebuilt)
+    Ok(folds.iter().map(|fold| fold.name).zip(rebuilt).collect())
 }
 
 /// What some detectors ask for, and the one that says where others rest on silence.

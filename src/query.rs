@@ -161,6 +161,11 @@ pub fn sibling(context: &SessionContext) -> SessionContext {
     known(SessionContext::new_with_config_rt(context.copied_config(), context.runtime_env()))
 }
 
+/// Another one, in which rows stay in one lane: where there are as many questions as cores, and where rows have an order.
+pub fn on_one_core(context: &SessionContext) -> SessionContext {
+    known(SessionContext::new_with_config_rt(context.copied_config().with_target_partitions(1), context.runtime_env()))
+}
+
 /// Another one, for few rows out of each of many files: a reader takes memory for a whole batch of each column.
 pub fn sparse(context: &SessionContext) -> SessionContext {
     known(SessionContext::new_with_config_rt(
@@ -177,9 +182,18 @@ fn known(context: SessionContext) -> SessionContext {
 
 /// Some data files of the lake's `events` as a table.
 pub fn events(lake: &Lake, context: &SessionContext, files: Vec<DataFile>) -> Result<Arc<Files>, QueryError> {
+    Ok(Arc::new(files_of(lake, context, files)?))
+}
+
+/// The same, read one file after the other.
+pub fn events_in_turn(lake: &Lake, context: &SessionContext, files: Vec<DataFile>) -> Result<Arc<Files>, QueryError> {
+    Ok(Arc::new(files_of(lake, context, files)?.in_turn()))
+}
+
+fn files_of(lake: &Lake, context: &SessionContext, files: Vec<DataFile>) -> Result<Files, QueryError> {
     let table = lake.events();
     know_store(context, table);
-    Ok(Arc::new(Files::new(table, TABLE_SCHEMA.clone(), &[CLASS, EVENT_DATE], files)?))
+    Ok(Files::new(table, TABLE_SCHEMA.clone(), &[CLASS, EVENT_DATE], files)?)
 }
 
 /// Tells a session how to read the files of a table.

@@ -6,31 +6,15 @@ SELECT
     subject_id,
     client_id,
     source,
-    BIT_OR(CAST(1 AS BIGINT) << CAST(date_part('hour', event_time) AS BIGINT)) AS hours,
-    BIT_OR(CASE
-        WHEN date_part('hour', event_time) / 3 = 0 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
-    END) AS minutes_00,
-    BIT_OR(CASE
-        WHEN date_part('hour', event_time) / 3 = 1 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
-    END) AS minutes_03,
-    BIT_OR(CASE
-        WHEN date_part('hour', event_time) / 3 = 2 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
-    END) AS minutes_06,
-    BIT_OR(CASE
-        WHEN date_part('hour', event_time) / 3 = 3 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
-    END) AS minutes_09,
-    BIT_OR(CASE
-        WHEN date_part('hour', event_time) / 3 = 4 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
-    END) AS minutes_12,
-    BIT_OR(CASE
-        WHEN date_part('hour', event_time) / 3 = 5 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
-    END) AS minutes_15,
-    BIT_OR(CASE
-        WHEN date_part('hour', event_time) / 3 = 6 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
-    END) AS minutes_18,
-    BIT_OR(CASE
-        WHEN date_part('hour', event_time) / 3 = 7 THEN CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)
-    END) AS minutes_21,
+    BIT_OR(hour_bit(event_time)) AS hours,
+    BIT_OR(minute_bit(event_time, 0, 3)) AS minutes_00,
+    BIT_OR(minute_bit(event_time, 3, 6)) AS minutes_03,
+    BIT_OR(minute_bit(event_time, 6, 9)) AS minutes_06,
+    BIT_OR(minute_bit(event_time, 9, 12)) AS minutes_09,
+    BIT_OR(minute_bit(event_time, 12, 15)) AS minutes_12,
+    BIT_OR(minute_bit(event_time, 15, 18)) AS minutes_15,
+    BIT_OR(minute_bit(event_time, 18, 21)) AS minutes_18,
+    BIT_OR(minute_bit(event_time, 21, 24)) AS minutes_21,
     MIN(grant_id) AS grant_id,
     MAX(CASE WHEN subject_kind = 'agent' OR client_kind IN ('agent', 'ci') OR host_kind = 'ci_runner' THEN 1 ELSE 0 END)
         AS is_automatic

@@ -4,14 +4,20 @@
 //! folding a part of the events and merging the parts gives what folding all of them gives, repeats included. How parts
 //! merge follows from the plan of the declaration; it is not written a second time.
 
+mod finest;
 mod ordered;
+mod reading;
+mod same;
 pub mod store;
+mod together;
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::functions_aggregate::expr_fn::{bit_or, max, min};
+use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use parquet::basic::Encoding;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
@@ -44,6 +50,15 @@ pub enum Merge {
 }
 
 impl Merge {
+    /// Of a column that holds such values already.
+    fn of(self, column: Expr) -> Expr {
+        match self {
+            Self::Min => min(column),
+            Self::Max => max(column),
+            Self::BitOr => bit_or(column),
+        }
+    }
+
     const fn sql(self) -> &'static str {
         match self {
             Self::Min => "MIN",
@@ -77,6 +92,18 @@ pub struct Fold {
     pub values: Vec<(String, Merge)>,
     /// Of its rows, parts and bases alike.
     pub schema: SchemaRef,
+    question: Question,
+}
+
+/// What a declaration asks of events, clause by clause.
+#[derive(Clone, Debug, Default)]
+struct Question {
+    /// All of which an event must meet.
+    conditions: Vec<Expr>,
+    /// One for each key, in their order.
+    keys: Vec<Expr>,
+    /// One aggregate for each value, in their order.
+    values: Vec<Expr>,
 }
 
 /// The declarations of queries/folds, and how each is read in the past.
@@ -113,10 +140,10 @@ impl Fold {
             query::session(query::Limits::default()).map_err(|e| failed(DataFusionError::External(Box::new(e))))?;
         context.register_table("events", Arc::new(EmptyTable::new(TABLE_SCHEMA.clone()))).map_err(failed)?;
         let frame = context.sql(sql).await.map_err(failed)?;
-        let (keys, values) = understand(name, frame.logical_plan())?;
+        let (keys, values, question) = understand(name, frame.logical_plan())?;
         let fields = frame.schema().as_arrow().fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Ok(Self { name, sql: sql.to_owned(), past, keys, values, schema })
+        Ok(Self { name, sql: sql.to_owned(), past, keys, values, schema, question })
     }
 
     /// Folds every lake has, the policy's rules among them if it has any.
@@ -134,6 +161,12 @@ impl Fold {
     /// The fold that lakes need where tokens are met without their family.
     pub async fn aliases() -> Result<Self, FoldError> {
         Self::declare(ALIASES.0, ALIASES.1, ALIASES.2).await
+    }
+
+    /// Columns of events that it asks about.
+    fn columns(&self) -> impl Iterator<Item = &str> {
+        let Question { conditions, keys, values } = &self.question;
+        conditions.iter().chain(keys).chain(values).flat_map(Expr::column_refs).map(|column| column.name.as_str())
     }
 
     /// Identity of the declaration: parts made by another are of no use.
@@ -173,18 +206,6 @@ impl Fold {
         format!("SELECT {} FROM {parts} GROUP BY {keys}", columns.collect::<Vec<_>>().join(", "))
     }
 
-    /// How many rows, one per key, are only in one of the tables of parts `kept` and `rebuilt`.
-    pub fn differing_sql(&self) -> String {
-        let columns = self.keys.iter().chain(self.values.iter().map(|(name, _)| name));
-        let columns = columns.cloned().collect::<Vec<_>>().join(", ");
-        let merged = |parts| self.merge_sql(parts);
-        format!(
-            "SELECT COUNT(*) FROM (SELECT {columns} FROM ({} UNION ALL {}) GROUP BY {columns} HAVING COUNT(*) <> 2)",
-            merged("kept"),
-            merged("rebuilt")
-        )
-    }
-
     /// One row per grant (and the remaining keys) with aliases resolved, from a table of parts.
     pub fn resolve_sql(&self, parts: &str) -> String {
         let rest = self.keys.iter().filter(|key| !matches!(key.as_str(), "grant_id" | "alias_token_id"));
@@ -222,19 +243,25 @@ fn rule_matches(policy: &Policy) -> Option<String> {
     ))
 }
 
-type Columns = (Vec<String>, Vec<(String, Merge)>);
+type Understood = (Vec<String>, Vec<(String, Merge)>, Question);
 
-fn understand(fold: &str, plan: &LogicalPlan) -> Result<Columns, FoldError> {
+fn understand(fold: &str, plan: &LogicalPlan) -> Result<Understood, FoldError> {
     let LogicalPlan::Projection(projection) = plan else { return Err(FoldError::NotAggregate(fold.to_owned())) };
     let LogicalPlan::Aggregate(aggregate) = projection.input.as_ref() else {
         return Err(FoldError::NotAggregate(fold.to_owned()));
     };
-    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    let (mut keys, mut values, mut question) = (Vec::new(), Vec::new(), Question::default());
     for (expr, field) in projection.expr.iter().zip(projection.schema.fields()) {
         let name = field.name().clone();
         match merged_by(aggregate, expr) {
-            Ok(None) => keys.push(name),
-            Ok(Some(merge)) => values.push((name, merge)),
+            Ok((of, None)) => {
+                keys.push(name);
+                question.keys.push(of);
+            }
+            Ok((of, Some(merge))) => {
+                values.push((name, merge));
+                question.values.push(of);
+            }
             Err(found) => return Err(FoldError::NotMergeable { fold: fold.to_owned(), column: name, found }),
         }
     }
@@ -246,22 +273,30 @@ fn understand(fold: &str, plan: &LogicalPlan) -> Result<Columns, FoldError> {
             found: format!("{} keys of which {} are selected", aggregate.group_expr.len(), keys.len()),
         });
     }
-    Ok((keys, values))
+    if let LogicalPlan::Filter(filter) = aggregate.input.as_ref() {
+        question.conditions = split_conjunction_owned(filter.predicate.clone());
+    }
+    Ok((keys, values, question))
 }
 
-/// How a selected column merges; `None`: it is a key.
-fn merged_by(aggregate: &Aggregate, expr: &Expr) -> Result<Option<Merge>, String> {
+/// What a selected column is, and how it merges; `None`: it is a key.
+fn merged_by(aggregate: &Aggregate, expr: &Expr) -> Result<(Expr, Option<Merge>), String> {
     let inner = expr.clone().unalias_nested().data;
     let Expr::Column(column) = &inner else { return Err(format!("computed from aggregates ({inner})")) };
     let position = aggregate.schema.index_of_column(column).map_err(|e| e.to_string())?;
-    let Some(position) = position.checked_sub(aggregate.group_expr.len()) else { return Ok(None) };
-    match aggregate.aggr_expr.get(position).map(|e| e.clone().unalias_nested().data) {
-        Some(Expr::AggregateFunction(call)) => match call.func.name() {
-            "min" => Ok(Some(Merge::Min)),
-            "max" => Ok(Some(Merge::Max)),
-            "bit_or" => Ok(Some(Merge::BitOr)),
-            other => Err(other.to_uppercase()),
-        },
+    let Some(value) = position.checked_sub(aggregate.group_expr.len()) else {
+        return Ok((aggregate.group_expr[position].clone(), None));
+    };
+    match aggregate.aggr_expr.get(value).map(|e| e.clone().unalias_nested().data) {
+        Some(Expr::AggregateFunction(call)) => {
+            let merge = match call.func.name() {
+                "min" => Merge::Min,
+                "max" => Merge::Max,
+                "bit_or" => Merge::BitOr,
+                other => return Err(other.to_uppercase()),
+            };
+            Ok((Expr::AggregateFunction(call), Some(merge)))
+        }
         other => Err(format!("{other:?}")),
     }
 }

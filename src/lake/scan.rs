@@ -28,6 +28,8 @@ pub struct Files {
     /// Path of the table's folder below the store's root.
     folder: String,
     files: Vec<DataFile>,
+    /// Whether they are read one after the other as they are given.
+    in_turn: bool,
 }
 
 impl Files {
@@ -47,7 +49,14 @@ impl Files {
             store,
             folder,
             files,
+            in_turn: false,
         })
+    }
+
+    /// The same files, read one after the other as they were given.
+    #[must_use]
+    pub fn in_turn(self) -> Self {
+        Self { in_turn: true, ..self }
     }
 
     /// Which object store a session has to know to read these files.
@@ -138,10 +147,14 @@ impl TableProvider for Files {
             let schema = self.schema.as_ref().clone().to_dfschema()?;
             source = source.with_predicate(session.create_physical_expr(filter, &schema)?);
         }
-        // Big files first, dealt out in turn, so that no core is left with all the work at the end.
         let mut files = self.in_partitions(session, filters)?;
-        files.sort_by(|a, b| (b.bytes, &a.path).cmp(&(a.bytes, &b.path)));
-        let lanes = session.config().target_partitions().clamp(1, files.len().max(1));
+        let lanes = if self.in_turn {
+            1
+        } else {
+            // Big files first, dealt out in turn, so that no core is left with all the work at the end.
+            files.sort_by(|a, b| (b.bytes, &a.path).cmp(&(a.bytes, &b.path)));
+            session.config().target_partitions().clamp(1, files.len().max(1))
+        };
         let mut groups = vec![FileGroup::default(); lanes];
         for (index, file) in files.iter().enumerate() {
             groups[index % lanes].push(self.partitioned(file)?);

@@ -3,21 +3,36 @@
 //! | function | gives |
 //! |---|---|
 //! | `bit_count(bits)` | how many bits of a number are set |
+//! | `hour_bit(time)` | one bit, of the hour of the UTC day |
+//! | `hour_start(time)` | when the UTC hour began |
+//! | `minute_bit(time, from, to)` | one bit, of the minute of its hour, if the hour of the UTC day is `from` or later and before `to` |
 //! | `user_agent_family(text)` | a user agent without version numbers: what stays the same when a client is updated |
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, Int64Array, StringViewArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::Result;
+use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::SessionContext;
 
 /// Makes the functions known to a session.
 pub fn register(context: &SessionContext) {
     context.register_udf(scalar("bit_count", DataType::Int64, DataType::Int64, bit_counts));
+    let moment = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    context.register_udf(scalar("hour_bit", moment.clone(), DataType::Int64, hour_bits));
+    context.register_udf(scalar("hour_start", moment.clone(), moment.clone(), hour_starts));
+    let of = Arc::new(minute_bits);
+    let minute_bit = create_udf(
+        "minute_bit",
+        vec![moment, DataType::Int64, DataType::Int64],
+        DataType::Int64,
+        Volatility::Immutable,
+        of,
+    );
+    context.register_udf(minute_bit);
     context.register_udf(scalar("user_agent_family", DataType::Utf8View, DataType::Utf8View, families));
 }
 
@@ -28,7 +43,7 @@ fn scalar(name: &str, from: DataType, to: DataType, of: fn(&ArrayRef) -> Result<
         let made = of(&arrays[0])?;
         let is_scalar = values.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
         if is_scalar {
-            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&made, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?));
         }
         Ok(ColumnarValue::Array(made))
     };
@@ -58,12 +73,50 @@ fn bit_counts(bits: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(counts.collect::<Int64Array>()))
 }
 
+/// Microseconds.
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
+
+fn hour_bits(times: &ArrayRef) -> Result<ArrayRef> {
+    let bits = times.as_primitive::<TimestampMicrosecondType>();
+    Ok(Arc::new(bits.unary::<_, Int64Type>(|at| 1 << at.div_euclid(HOUR).rem_euclid(24))))
+}
+
+fn hour_starts(times: &ArrayRef) -> Result<ArrayRef> {
+    let starts = times.as_primitive::<TimestampMicrosecondType>();
+    let starts = starts.unary::<_, TimestampMicrosecondType>(|at| at.saturating_sub(at.rem_euclid(HOUR)));
+    Ok(Arc::new(starts.with_data_type(times.data_type().clone())))
+}
+
+fn minute_bits(values: &[ColumnarValue]) -> Result<ColumnarValue> {
+    let hour = |value: &ColumnarValue| match value {
+        ColumnarValue::Scalar(ScalarValue::Int64(Some(hour))) => Ok(*hour),
+        _ => exec_err!("minute_bit wants hours as plain numbers"),
+    };
+    let (from, to) = (hour(&values[1])?, hour(&values[2])?);
+    let times = values[0].to_array(1)?;
+    let bits = times.as_primitive::<TimestampMicrosecondType>().unary_opt::<_, Int64Type>(|at| {
+        let hour = at.div_euclid(HOUR).rem_euclid(24);
+        (from <= hour && hour < to).then(|| 1 << at.div_euclid(MINUTE).rem_euclid(60))
+    });
+    let bits: ArrayRef = Arc::new(bits);
+    match &values[0] {
+        ColumnarValue::Scalar(_) => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&bits, 0)?)),
+        ColumnarValue::Array(_) => Ok(ColumnarValue::Array(bits)),
+    }
+}
+
 fn families(agents: &ArrayRef) -> Result<ArrayRef> {
     let agents = cast(agents, &DataType::Utf8View)?;
     if agents.null_count() == agents.len() {
         return Ok(agents);
     }
-    let families = agents.as_string_view().iter().map(|agent| agent.and_then(family));
+    // The same few over and over.
+    let mut known = HashMap::new();
+    let families = agents
+        .as_string_view()
+        .iter()
+        .map(|agent| agent.and_then(|agent| known.entry(agent).or_insert_with(|| family(agent)).clone()));
     Ok(Arc::new(families.collect::<StringViewArray>()))
 }
 
@@ -104,6 +157,26 @@ mod tests {
         let counts: Vec<_> = rows[0].column(0).as_primitive::<Int64Type>().iter().collect();
         assert_eq!(counts, [Some(3), Some(64)]);
         assert!(rows[0].column(1).is_null(1));
+    }
+
+    #[tokio::test]
+    async fn bits_of_hours_and_minutes_are_those_of_the_calendar() {
+        let context = crate::query::session(crate::query::Limits::default()).unwrap();
+        let times = "'1969-12-31T23:59:59.999999Z', '1970-01-01T00:00:00Z', '2026-05-02T02:59:59.999999Z', '2026-05-02T03:00:00Z'";
+        let sql = format!(
+            "SELECT bool_and(hour_bit(at) = CAST(1 AS BIGINT) << CAST(date_part('hour', at) AS BIGINT)), \
+                    bool_and(hour_start(at) = date_trunc('hour', at)), \
+                    bool_and(minute_bit(at, 0, 24) = CAST(1 AS BIGINT) << CAST(date_part('minute', at) AS BIGINT)), \
+                    bool_and((minute_bit(at, 0, 3) IS NOT NULL) = (date_part('hour', at) < 3)), COUNT(minute_bit(at, 0, 3)), \
+                    COUNT(at) \
+             FROM (SELECT to_timestamp_micros(CAST(at AS TIMESTAMPTZ)) AS at FROM unnest(make_array({times})) AS t(at))"
+        );
+        let rows = context.sql(&sql).await.unwrap().collect().await.unwrap();
+        for column in 0..4 {
+            assert!(rows[0].column(column).as_boolean().value(0), "{rows:?}");
+        }
+        let counts: Vec<i64> = [4, 5].map(|n| rows[0].column(n).as_primitive::<Int64Type>().value(0)).to_vec();
+        assert_eq!(counts, [2, 4]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use datafusion::logical_expr::SortExpr;
 use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
 
 use super::Fold;
-use crate::query::{QueryError, owned, views};
+use crate::query::{self, QueryError, owned, views};
 
 /// Rows of a file at hand at once: there may be many files.
 const BATCH_ROWS: usize = 1_024;
@@ -28,8 +28,7 @@ pub(super) async fn merged(context: &SessionContext, fold: &Fold, urls: Vec<Stri
     let plan = reading.read_parquet(urls, options).await?.sort(order(fold))?.create_physical_plan().await?;
     let table = owned::as_table(plan)?.with_sort_order(order(fold));
     // Spread over several partitions rows would have to be sorted again.
-    let merging =
-        SessionContext::new_with_config_rt(context.copied_config().with_target_partitions(1), context.runtime_env());
+    let merging = query::on_one_core(context);
     views::replace(&merging, "parts", Arc::new(table))?;
     Ok(merging.sql(&fold.merge_sql("parts")).await?.sort(order(fold))?)
 }

@@ -6,33 +6,26 @@
 //! log-structured tree: a part is rewritten only when what came after it has grown as large, so that what a pass writes
 //! does not grow with history.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{AsArray as _, RecordBatch};
-use datafusion::arrow::compute;
-use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
-use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
-use datafusion::dataframe::DataFrame;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::physical_plan::SendableRecordBatchStream;
-use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
-use futures::StreamExt as _;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
 
-use super::{Fold, ordered};
+use super::same::Digest;
+use super::together::joined;
+use super::{Fold, ordered, together};
 use crate::clock;
 use crate::detect::Watch;
 use crate::detect::settled;
 use crate::detect::shelf::{KEPT_MS, Shelf};
-use crate::event::columns::EVENT_DATE;
+use crate::lake::Lake;
 use crate::lake::log::DataFile;
 use crate::lake::table::State;
-use crate::lake::{Lake, LakeError};
-use crate::query::{self, QueryError, owned, views};
+use crate::query::{self, QueryError, views};
 
 /// A reader merges at most this many parts.
 const PARTS_MAX: usize = 8;
@@ -40,10 +33,6 @@ const PARTS_MAX: usize = 8;
 const MEMORY: usize = 640 << 20;
 /// Events that are folded at once, a little more or less.
 pub const AT_ONCE: u64 = 2_000_000;
-/// Batches that are worked out while one is written.
-const BATCHES_AHEAD: usize = 4;
-/// Rows of one page: what looking up one grant reads.
-const PAGE_ROWS: usize = 4_096;
 
 /// A part: the fold of the events of the versions after `from`, up to `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,15 +74,24 @@ impl<'l> Store<'l> {
 
     /// A table of the fold's parts over all events up to the state's version, brought up to date first.
     pub async fn parts(&self, fold: &Fold, state: &State) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let chain = match self.chain(fold, state).await {
+        Ok(self.all_parts(&[fold], state).await?.remove(0))
+    }
+
+    /// The same of several folds, in their order; what they lack is folded together.
+    pub async fn all_parts(&self, folds: &[&Fold], state: &State) -> Result<Vec<Arc<dyn TableProvider>>, QueryError> {
+        let chains = match self.chains(folds, state).await {
             // Rows of files that compaction replaced and vacuum took are still there, in other files.
             Err(error) if is_gone(&error) => {
-                tracing::info!(fold = fold.name, "a file this fold was to read is gone; folding all events again");
-                vec![self.fold_all(fold, state).await?]
+                tracing::info!("a file that was to be folded is gone; folding all events again");
+                self.fold_all(folds, state).await?.into_iter().map(|part| vec![part]).collect()
             }
-            chain => chain?,
+            chains => chains?,
         };
-        self.table(&self.context, fold, &chain).await
+        let mut tables = Vec::with_capacity(folds.len());
+        for (fold, chain) in folds.iter().zip(chains) {
+            tables.push(self.table(&self.context, fold, &chain).await?);
+        }
+        Ok(tables)
     }
 
     /// The rows that the versions after `from` brought, up to `to`: of parts that tile them, or else folded from `added`.
@@ -144,22 +142,40 @@ impl<'l> Store<'l> {
         Ok(context.read_parquet(urls, ParquetReadOptions::default().schema(&fold.schema)).await?.into_view())
     }
 
-    /// The parts to read, after folding what is new and merging what has piled up.
-    async fn chain(&self, fold: &Fold, state: &State) -> Result<Vec<Part>, QueryError> {
-        let mut chain = tile(&self.list(fold).await?, 0, state.version);
-        let covered = chain.last().map_or(0, |p| p.to);
-        if covered < state.version {
-            match self.lake.events().added_between(covered, state.version).await? {
-                Some(files) if covered > 0 => chain.push(self.fold_files(fold, files, covered, state.version).await?),
-                _ => chain = vec![self.fold_all(fold, state).await?],
+    /// The parts to read of each fold, after folding what is new and merging what has piled up.
+    async fn chains(&self, folds: &[&Fold], state: &State) -> Result<Vec<Vec<Part>>, QueryError> {
+        let mut chains = Vec::with_capacity(folds.len());
+        let mut behind: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        for (number, fold) in folds.iter().enumerate() {
+            let chain = tile(&self.list(fold).await?, 0, state.version);
+            let covered = chain.last().map_or(0, |p| p.to);
+            if covered < state.version {
+                behind.entry(covered).or_default().push(number);
+            }
+            chains.push(chain);
+        }
+        for (covered, numbers) in behind {
+            let folds: Vec<&Fold> = numbers.iter().map(|number| folds[*number]).collect();
+            let added = self.lake.events().added_between(covered, state.version).await?.filter(|_| covered > 0);
+            let parts = match added {
+                Some(files) => self.fold_files(&folds, files, covered, state.version).await?,
+                None => self.fold_all(&folds, state).await?,
+            };
+            for (number, part) in numbers.into_iter().zip(parts) {
+                if part.from == 0 {
+                    chains[number].clear();
+                }
+                chains[number].push(part);
             }
         }
-        if let Some(range) = self.worth_merging(&chain) {
-            let merged = self.merge(fold, &chain[range.clone()]).await?;
-            chain.splice(range, [merged]);
+        for (fold, chain) in folds.iter().zip(&mut chains) {
+            if let Some(range) = self.worth_merging(chain) {
+                let merged = self.merge(fold, &chain[range.clone()]).await?;
+                chain.splice(range, [merged]);
+            }
+            self.tidy(fold, chain).await?;
         }
-        self.tidy(fold, &chain).await?;
-        Ok(chain)
+        Ok(chains)
     }
 
     /// Which parts should become one: of those between two versions that bases stand on.
@@ -175,91 +191,88 @@ impl<'l> Store<'l> {
         None
     }
 
-    /// Folds all events again, puts the outcome in place of what there was, and says whether that was the same.
+    /// Folds all events again, puts the outcome in place of what there was, and says of each fold whether that was the same.
     ///
     /// # Errors
-    /// What reading the events, or writing the fold, can bring.
-    pub async fn rebuild(&self, fold: &Fold, state: &State) -> Result<Rebuilt, QueryError> {
-        let kept = tile(&self.list(fold).await?, 0, state.version);
-        let is_whole = kept.last().is_some_and(|part| part.to == state.version);
+    /// What reading the events, or writing a fold, can bring.
+    pub async fn rebuild(&self, folds: &[&Fold], state: &State) -> Result<Vec<Rebuilt>, QueryError> {
         let files = state.files.values().cloned().collect();
-        let bytes = bytes::Bytes::from(self.folded(fold, files).await?);
+        let mut watch = Watch::start();
+        let drafts = together::folded(self.lake, &self.context, folds, files, self.at_once).await?;
+        watch.lap("folding all events");
+        let mut rebuilt = Vec::with_capacity(folds.len());
+        for (fold, draft) in folds.iter().zip(drafts.each) {
+            let bytes = draft.finish(&self.context).await?;
+            watch.lap(&format!("merging {}", fold.name));
+            rebuilt.push(self.replace(fold, state, bytes.into()).await?);
+            watch.lap(&format!("comparing {}", fold.name));
+        }
+        Ok(rebuilt)
+    }
+
+    async fn replace(&self, fold: &Fold, state: &State, bytes: bytes::Bytes) -> Result<Rebuilt, QueryError> {
+        let kept = tile(&self.list(fold).await?, 0, state.version);
+        let kept = Some(kept).filter(|kept| kept.last().is_some_and(|part| part.to == state.version));
         let shelf = self.shelf(fold)?;
         // Beside what there was, under whose name it may come to stand.
         let again = format!("again-{}.parquet", state.version);
         shelf.put(&again, bytes.clone()).await?;
-        let context = query::sibling(&self.context);
-        views::replace(&context, "kept", self.table(&context, fold, &kept).await?)?;
-        views::replace(&context, "rebuilt", self.files(&context, fold, vec![shelf.url(&again)]).await?)?;
-        let rows = count(&context, "SELECT COUNT(*) FROM rebuilt").await?;
-        let is_same = if is_whole { Some(count(&context, &fold.differing_sql()).await? == 0) } else { None };
+        let made = self.digest(fold, vec![shelf.url(&again)]).await?;
+        let (made, is_same) = match kept {
+            Some(kept) => {
+                let kept = self.digest(fold, kept.iter().map(|part| shelf.url(&part.file())).collect()).await?;
+                let (made, kept) = tokio::try_join!(joined(made), joined(kept))?;
+                (made, Some(made == kept))
+            }
+            None => (joined(made).await?, None),
+        };
         shelf.put(&Part { from: 0, to: state.version, bytes: 0 }.file(), bytes).await?;
         let is_again = |meta: &&object_store::ObjectMeta| meta.location.filename() == Some(again.as_str());
         if let Some(meta) = shelf.list().await?.iter().find(is_again) {
             shelf.let_go(meta).await;
         }
-        Ok(Rebuilt { rows, is_same })
+        Ok(Rebuilt { rows: made.rows, is_same })
     }
 
-    async fn fold_all(&self, fold: &Fold, state: &State) -> Result<Part, QueryError> {
-        self.fold_files(fold, state.files.values().cloned().collect(), 0, state.version).await
-    }
-
-    async fn fold_files(&self, fold: &Fold, files: Vec<DataFile>, from: i64, to: i64) -> Result<Part, QueryError> {
-        let (mut watch, count) = (Watch::start(), files.len());
-        let bytes = self.folded(fold, files).await?;
-        watch.lap(&format!("fold of {count} files: {}", fold.name));
-        self.put(fold, bytes, from, to).await
-    }
-
-    async fn folded(&self, fold: &Fold, files: Vec<DataFile>) -> Result<Vec<u8>, QueryError> {
-        let chunks = chunks(files, self.at_once);
-        let mut writer = writer(fold)?;
-        let failed = |cause| LakeError::Io { doing: "folding the events some at a time".to_owned(), cause };
-        // Rows of days are of one chunk each, and nearly as many as events.
-        let are_merged = fold.keys[0] != "day" && chunks.len() > 1;
-        let folder = are_merged.then(tempfile::tempdir).transpose().map_err(failed)?;
-        let mut parts = Vec::with_capacity(chunks.len());
-        let mut chunks = chunks.into_iter();
-        let mut ahead = self.next_chunk(fold, &mut chunks).await?;
-        while let Some(rows) = ahead {
-            ahead = self.next_chunk(fold, &mut chunks).await?;
-            let Some(folder) = &folder else {
-                write(fold, rows, &mut writer).await?;
-                continue;
-            };
-            let mut part = self::writer(fold)?;
-            write(fold, rows, &mut part).await?;
-            let file = folder.path().join(format!("{}.parquet", parts.len()));
-            std::fs::write(&file, part.into_inner().map_err(LakeError::from)?).map_err(failed)?;
-            parts.push(file.to_string_lossy().into_owned());
-        }
-        if are_merged {
-            write(fold, at_work(ordered::merged(&self.context, fold, parts).await?).await?, &mut writer).await?;
-        }
-        Ok(writer.into_inner().map_err(LakeError::from)?)
-    }
-
-    /// The rows of the next events, ordered by their first key, so that looking up a few grants touches a few pages. They are
-    /// worked out while those before them are written.
-    async fn next_chunk(
+    /// Of the rows that files come to, one per key; worked out on a core of its own.
+    async fn digest(
         &self,
         fold: &Fold,
-        chunks: &mut impl Iterator<Item = Vec<DataFile>>,
-    ) -> Result<Option<SendableRecordBatchStream>, QueryError> {
-        let Some(files) = chunks.next() else { return Ok(None) };
-        let context = query::sibling(&self.context);
-        views::replace(&context, "events", query::events(self.lake, &context, files)?)?;
-        let rows = owned::owned(&self.context, context.sql(&fold.sql).await?).await?;
-        at_work(rows.sort(ordered::order(fold))?).await.map(Some)
+        urls: Vec<String>,
+    ) -> Result<SpawnedTask<Result<Digest, QueryError>>, QueryError> {
+        let rows = match urls.as_slice() {
+            [_] => self.context.read_table(self.files(&self.context, fold, urls).await?)?,
+            _ => ordered::merged(&self.context, fold, urls).await?,
+        };
+        Ok(SpawnedTask::spawn(Digest::of(rows.execute_stream().await?, fold.schema.clone())))
+    }
+
+    async fn fold_all(&self, folds: &[&Fold], state: &State) -> Result<Vec<Part>, QueryError> {
+        self.fold_files(folds, state.files.values().cloned().collect(), 0, state.version).await
+    }
+
+    async fn fold_files(
+        &self,
+        folds: &[&Fold],
+        files: Vec<DataFile>,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<Part>, QueryError> {
+        let (mut watch, count) = (Watch::start(), files.len());
+        let drafts = together::folded(self.lake, &self.context, folds, files, self.at_once).await?;
+        watch.lap(&format!("folding {count} files"));
+        let mut parts = Vec::with_capacity(folds.len());
+        for (fold, draft) in folds.iter().zip(drafts.each) {
+            parts.push(self.put(fold, draft.finish(&self.context).await?, from, to).await?);
+            watch.lap(&format!("fold {}", fold.name));
+        }
+        Ok(parts)
     }
 
     async fn merge(&self, fold: &Fold, parts: &[Part]) -> Result<Part, QueryError> {
         let shelf = self.shelf(fold)?;
         let urls = parts.iter().map(|part| shelf.url(&part.file())).collect();
-        let mut writer = writer(fold)?;
-        write(fold, at_work(ordered::merged(&self.context, fold, urls).await?).await?, &mut writer).await?;
-        let bytes = writer.into_inner().map_err(LakeError::from)?;
+        let bytes = together::merged(&self.context, fold, urls).await?;
         self.put(fold, bytes, parts[0].from, parts[parts.len() - 1].to).await
     }
 
@@ -292,32 +305,6 @@ impl<'l> Store<'l> {
     }
 }
 
-fn writer(fold: &Fold) -> Result<ArrowWriter<Vec<u8>>, QueryError> {
-    let properties = fold
-        .properties()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_write_batch_size(PAGE_ROWS)
-        .build();
-    Ok(ArrowWriter::try_new(Vec::new(), fold.schema.clone(), Some(properties)).map_err(LakeError::from)?)
-}
-
-/// Rows that are worked out from now on, whether or not somebody waits for them.
-async fn at_work(rows: DataFrame) -> Result<SendableRecordBatchStream, QueryError> {
-    Ok(spawn_buffered(rows.execute_stream().await?, BATCHES_AHEAD))
-}
-
-async fn write(
-    fold: &Fold,
-    mut rows: SendableRecordBatchStream,
-    writer: &mut ArrowWriter<Vec<u8>>,
-) -> Result<(), QueryError> {
-    while let Some(batch) = rows.next().await {
-        writer.write(&as_declared(&batch?, &fold.schema).map_err(LakeError::from)?).map_err(LakeError::from)?;
-    }
-    Ok(())
-}
-
 impl Part {
     fn file(&self) -> String {
         format!("{}-{}.parquet", self.from, self.to)
@@ -328,38 +315,6 @@ impl Part {
         let (from, to) = meta.location.filename()?.strip_suffix(".parquet")?.split_once('-')?;
         Some(Self { from: from.parse().ok()?, to: to.parse().ok()?, bytes: meta.size })
     }
-}
-
-/// Files to fold one after the other, whole days at a time: what is folded of some days fits into memory, and of all of
-/// history it would not.
-fn chunks(mut files: Vec<DataFile>, most: u64) -> Vec<Vec<DataFile>> {
-    let day = |file: &DataFile| file.partition(EVENT_DATE).map(str::to_owned);
-    files.sort_by_key(day);
-    let mut chunks: Vec<Vec<DataFile>> = Vec::new();
-    let mut rows = most;
-    for of_day in files.chunk_by(|a, b| day(a) == day(b)) {
-        if rows >= most {
-            rows = 0;
-            chunks.push(Vec::new());
-        }
-        rows += of_day.iter().map(|file| file.rows).sum::<u64>();
-        if let Some(chunk) = chunks.last_mut() {
-            chunk.extend_from_slice(of_day);
-        }
-    }
-    if chunks.is_empty() { vec![files] } else { chunks }
-}
-
-/// A batch with the types of a schema, column by column.
-fn as_declared(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().zip(schema.fields());
-    let columns = columns.map(|(column, field)| compute::cast(column, field.data_type()));
-    RecordBatch::try_new(schema.clone(), columns.collect::<Result<Vec<_>, _>>()?)
-}
-
-async fn count(context: &SessionContext, sql: &str) -> Result<i64, QueryError> {
-    let rows = context.sql(sql).await?.collect().await?;
-    Ok(rows.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0)))
 }
 
 /// Parts that tile the versions after `from` as far as they reach, the longest first where several begin at one version.

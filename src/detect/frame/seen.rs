@@ -61,12 +61,14 @@ impl Seen {
         past: Option<&Footing>,
     ) -> Result<Self, QueryError> {
         let store = Store::new(lake).await?;
-        let mut whole = Vec::new();
-        for fold in folds.iter().filter(|fold| asked.for_fold(fold.name)) {
-            // What is kept of rules asked about names as they are stored.
-            let is_of_names = !asked.policy.identities().is_empty() && fold.is_of_rules_about("subject_id");
-            let table = if is_of_names { sources.anew(fold).await? } else { store.parts(fold, sources.state).await? };
-            whole.push((fold, table));
+        // What is kept of rules asked about names as they are stored.
+        let is_of_names = |fold: &&Fold| !asked.policy.identities().is_empty() && fold.is_of_rules_about("subject_id");
+        let (of_names, kept): (Vec<&Fold>, Vec<&Fold>) =
+            folds.iter().filter(|fold| asked.for_fold(fold.name)).partition(is_of_names);
+        let tables = store.all_parts(&kept, sources.state).await?;
+        let mut whole: Vec<_> = kept.into_iter().zip(tables).collect();
+        for fold in of_names {
+            whole.push((fold, sources.anew(fold).await?));
         }
         let world = match past {
             Some(past) => looked_at(sources, lake, &store, &whole, past, asked).await?,
