@@ -273,8 +273,13 @@ fn understand(fold: &str, plan: &LogicalPlan) -> Result<Understood, FoldError> {
             found: format!("{} keys of which {} are selected", aggregate.group_expr.len(), keys.len()),
         });
     }
-    if let LogicalPlan::Filter(filter) = aggregate.input.as_ref() {
+    let mut events = aggregate.input.as_ref();
+    if let LogicalPlan::Filter(filter) = events {
         question.conditions = split_conjunction_owned(filter.predicate.clone());
+        events = filter.input.as_ref();
+    }
+    if !matches!(events, LogicalPlan::TableScan(_)) {
+        return Err(FoldError::NotAggregate(fold.to_owned()));
     }
     Ok((keys, values, question))
 }
@@ -336,6 +341,7 @@ mod tests {
             ),
             ("SELECT MIN(event_time) AS a FROM events GROUP BY grant_id", "1 keys of which 0 are selected"),
             ("SELECT grant_id FROM events", "one SELECT with GROUP BY"),
+            ("SELECT grant_id FROM (SELECT * FROM events LIMIT 1) AS e GROUP BY grant_id", "one SELECT with GROUP BY"),
         ] {
             let error = Fold::declare("f", sql, Past::Grants).await.unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

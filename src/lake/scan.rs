@@ -163,6 +163,7 @@ impl TableProvider for Files {
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit.filter(|_| filters.is_empty()))
+            .with_preserve_order(self.in_turn)
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }

@@ -9,7 +9,7 @@
 //! | `user_agent_family(text)` | a user agent without version numbers: what stays the same when a client is updated |
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, Int64Array, StringViewArray};
 use datafusion::arrow::compute::cast;
@@ -20,21 +20,23 @@ use datafusion::prelude::SessionContext;
 
 /// Makes the functions known to a session.
 pub fn register(context: &SessionContext) {
-    context.register_udf(scalar("bit_count", DataType::Int64, DataType::Int64, bit_counts));
-    let moment = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    context.register_udf(scalar("hour_bit", moment.clone(), DataType::Int64, hour_bits));
-    context.register_udf(scalar("hour_start", moment.clone(), moment.clone(), hour_starts));
-    let of = Arc::new(minute_bits);
-    let minute_bit = create_udf(
-        "minute_bit",
-        vec![moment, DataType::Int64, DataType::Int64],
-        DataType::Int64,
-        Volatility::Immutable,
-        of,
-    );
-    context.register_udf(minute_bit);
-    context.register_udf(scalar("user_agent_family", DataType::Utf8View, DataType::Utf8View, families));
+    for function in FUNCTIONS.iter() {
+        context.register_udf(function.clone());
+    }
 }
+
+/// Made once: of two that were made alike a plan does not know that they are the same.
+static FUNCTIONS: LazyLock<[ScalarUDF; 5]> = LazyLock::new(|| {
+    let moment = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let of_minute = vec![moment(), DataType::Int64, DataType::Int64];
+    [
+        scalar("bit_count", DataType::Int64, DataType::Int64, bit_counts),
+        scalar("hour_bit", moment(), DataType::Int64, hour_bits),
+        scalar("hour_start", moment(), moment(), hour_starts),
+        create_udf("minute_bit", of_minute, DataType::Int64, Volatility::Immutable, Arc::new(minute_bits)),
+        scalar("user_agent_family", DataType::Utf8View, DataType::Utf8View, families),
+    ]
+});
 
 /// A function of one column, and of nothing else.
 fn scalar(name: &str, from: DataType, to: DataType, of: fn(&ArrayRef) -> Result<ArrayRef>) -> ScalarUDF {

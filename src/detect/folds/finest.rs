@@ -35,7 +35,8 @@ impl Finest {
             };
             let telling = asking.iter().filter(|fold| is_told(&fold.question.keys, fold));
             let keys = distinct(telling.flat_map(|fold| fold.question.keys.iter()));
-            let members: Vec<&Fold> = asking.into_iter().filter(|fold| is_told(&keys, fold)).collect();
+            let has_keys = |fold: &&Fold| fold.question.keys.iter().all(|key| keys.contains(key));
+            let members: Vec<&Fold> = asking.into_iter().filter(|fold| is_told(&keys, fold)).filter(has_keys).collect();
             let values = members.iter().flat_map(|fold| fold.question.values.iter());
             let values = distinct(values.filter(|value| of_key(&keys, value).is_none()));
             let names = members.iter().map(|fold| fold.name).collect();
@@ -234,6 +235,8 @@ mod tests {
         }
         let names = ["contexts", "exercises", "places", "machines", "host_bounds", "active_days", "rule_matches"];
         assert_eq!(finest.names, names);
+        let families = finest.question.keys.iter().filter(|key| key.to_string().contains("user_agent_family"));
+        assert_eq!(families.count(), 1, "{:?}", finest.question.keys);
     }
 
     #[tokio::test]

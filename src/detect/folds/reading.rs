@@ -48,14 +48,13 @@ impl Reading {
     /// Reads, as long as what is returned is kept.
     pub(super) fn start(self, context: Arc<TaskContext>) -> SpawnedTask<()> {
         SpawnedTask::spawn(async move {
-            if self.readers.is_empty() {
-                return;
-            }
             let mut rows = match self.plan.execute(0, context) {
                 Ok(rows) => rows,
                 Err(error) => return tell(&self.readers, Err(error)).await,
             };
-            while let Some(batch) = rows.next().await {
+            while !self.readers.iter().all(Sender::is_closed)
+                && let Some(batch) = rows.next().await
+            {
                 tell(&self.readers, batch).await;
             }
         })

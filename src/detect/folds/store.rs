@@ -80,11 +80,7 @@ impl<'l> Store<'l> {
     /// The same of several folds, in their order; what they lack is folded together.
     pub async fn all_parts(&self, folds: &[&Fold], state: &State) -> Result<Vec<Arc<dyn TableProvider>>, QueryError> {
         let chains = match self.chains(folds, state).await {
-            // Rows of files that compaction replaced and vacuum took are still there, in other files.
-            Err(error) if is_gone(&error) => {
-                tracing::info!("a file that was to be folded is gone; folding all events again");
-                self.fold_all(folds, state).await?.into_iter().map(|part| vec![part]).collect()
-            }
+            Err(error) if is_gone(&error) => self.chains_without_files(folds, state).await?,
             chains => chains?,
         };
         let mut tables = Vec::with_capacity(folds.len());
@@ -140,6 +136,29 @@ impl<'l> Store<'l> {
         urls: Vec<String>,
     ) -> Result<Arc<dyn TableProvider>, QueryError> {
         Ok(context.read_parquet(urls, ParquetReadOptions::default().schema(&fold.schema)).await?.into_view())
+    }
+
+    /// The same as `chains` where files are gone: rows of files that compaction replaced and vacuum took are still there, in
+    /// other files, so folds that lack them are folded from all events.
+    async fn chains_without_files(&self, folds: &[&Fold], state: &State) -> Result<Vec<Vec<Part>>, QueryError> {
+        let (mut chains, mut lost) = (Vec::with_capacity(folds.len()), Vec::new());
+        for (number, fold) in folds.iter().enumerate() {
+            match self.chains(&[fold], state).await {
+                Err(error) if is_gone(&error) => {
+                    tracing::info!(fold = fold.name, "a file this fold was to read is gone; folding all events again");
+                    lost.push(number);
+                    chains.push(Vec::new());
+                }
+                found => chains.extend(found?),
+            }
+        }
+        if !lost.is_empty() {
+            let folds: Vec<&Fold> = lost.iter().map(|number| folds[*number]).collect();
+            for (number, part) in lost.into_iter().zip(self.fold_all(&folds, state).await?) {
+                chains[number] = vec![part];
+            }
+        }
+        Ok(chains)
     }
 
     /// The parts to read of each fold, after folding what is new and merging what has piled up.

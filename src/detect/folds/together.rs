@@ -39,6 +39,8 @@ const PAGE_ROWS: usize = 4_096;
 /// Bytes of a fold of days that are held before they go to a file.
 const DAYS_HELD: usize = 32 << 20;
 
+/// How many times what is folded at once is too much to hold what several folds share.
+const VAST: u64 = 4;
 /// Columns of which no two events have the same.
 const UNPACKED_LATE: [&str; 2] = ["event_id", "record_hash"];
 
@@ -77,7 +79,9 @@ pub(super) async fn folded(
     let beside: Vec<&Fold> = folds.iter().copied().filter(|fold| !is_apart(fold)).collect();
     let finest = Finest::of(&beside);
     for files in chunks {
-        each = add(lake, context, each, finest.as_ref(), files).await?;
+        // A day of very many events may have as many groups by all keys, which are held.
+        let is_vast = files.iter().map(|file| file.rows).sum::<u64>() > at_once.saturating_mul(VAST);
+        each = add(lake, context, each, finest.as_ref().filter(|_| !is_vast), files).await?;
     }
     Ok(Drafts { each, _folder: folder })
 }
@@ -121,7 +125,8 @@ async fn add(
     for (_, task) in at_work {
         drafts.push(joined(task).await?);
     }
-    drop(reading);
+    // Who reads what a task says takes its panic for the end of all rows.
+    ended(reading).await?;
     Ok(drafts)
 }
 
@@ -187,8 +192,12 @@ impl Draft {
 }
 
 /// What a task came to.
-pub(super) async fn joined<T: Send + 'static>(task: SpawnedTask<Result<T, QueryError>>) -> Result<T, QueryError> {
-    task.join_unwind().await.map_err(|e| DataFusionError::External(Box::new(e)))?
+pub(super) async fn joined<T: 'static>(task: SpawnedTask<Result<T, QueryError>>) -> Result<T, QueryError> {
+    ended(task).await?
+}
+
+async fn ended<T: 'static>(task: SpawnedTask<T>) -> Result<T, QueryError> {
+    Ok(task.join_unwind().await.map_err(|e| DataFusionError::External(Box::new(e)))?)
 }
 
 /// Files of one fold as one, with one row per key.
