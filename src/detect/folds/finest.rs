@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
@@ -70,18 +71,19 @@ impl Finest {
         for condition in fold.question.conditions.iter().filter(|c| !conditions.contains(c)) {
             rows = rows.filter(in_keys(keys, condition)?)?;
         }
-        let place = |all: &[Expr], one: &Expr| all.iter().position(|it| it == one).unwrap_or_default();
         let of_keys = fold.question.keys.iter().zip(&fold.keys);
-        let group = of_keys.map(|(expr, name)| col(key(place(keys, expr))).alias(name)).collect();
+        let group = of_keys.map(|(expr, name)| Ok(col(key(place(keys, expr)?)).alias(name)));
+        let group = group.collect::<Result<Vec<_>, DataFusionError>>()?;
         let of_values = fold.question.values.iter().zip(&fold.values);
         let merged = of_values.map(|(expr, (name, merge))| {
             let column = match of_key(keys, expr) {
                 Some(number) => key(number),
-                None => value(place(values, expr)),
+                None => value(place(values, expr)?),
             };
-            merge.of(col(column)).alias(name)
+            Ok(merge.of(col(column)).alias(name))
         });
-        in_order(rows.aggregate(group, merged.collect())?, fold)
+        let merged = merged.collect::<Result<Vec<_>, DataFusionError>>()?;
+        in_order(rows.aggregate(group, merged)?, fold)
     }
 }
 
@@ -123,6 +125,11 @@ fn key(number: usize) -> String {
 
 fn value(number: usize) -> String {
     format!("value_{number}")
+}
+
+fn place(all: &[Expr], one: &Expr) -> Result<usize, DataFusionError> {
+    let place = all.iter().position(|it| it == one);
+    place.ok_or_else(|| DataFusionError::Internal(format!("{one} is not among what folds share")))
 }
 
 fn distinct<'e>(all: impl Iterator<Item = &'e Expr>) -> Vec<Expr> {

@@ -14,7 +14,7 @@ use crate::query::QueryError;
 /// How many rows there are, and a 64-bit sum of what they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Digest {
-    pub(super) rows: i64,
+    rows: u64,
     sum: u64,
 }
 

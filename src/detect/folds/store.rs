@@ -45,7 +45,7 @@ struct Part {
 /// What became of a fold that was made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
-    pub rows: i64,
+    pub rows: usize,
     /// Whether it came out as it was; `None` if it was not there, or behind.
     pub is_same: Option<bool>,
 }
@@ -232,25 +232,37 @@ impl<'l> Store<'l> {
     async fn replace(&self, fold: &Fold, state: &State, bytes: bytes::Bytes) -> Result<Rebuilt, QueryError> {
         let kept = tile(&self.list(fold).await?, 0, state.version);
         let kept = Some(kept).filter(|kept| kept.last().is_some_and(|part| part.to == state.version));
+        let is_same = match kept {
+            Some(kept) => Some(self.is_same(fold, &kept, bytes.clone(), state).await?),
+            None => None,
+        };
+        let (shelf, file) = (self.shelf(fold)?, Part { from: 0, to: state.version, bytes: 0 }.file());
+        shelf.put(&file, bytes).await?;
+        let rows = self.files(&self.context, fold, vec![shelf.url(&file)]).await?;
+        let rows = self.context.read_table(rows)?.count().await?;
+        Ok(Rebuilt { rows, is_same })
+    }
+
+    /// Whether what was made again has the rows that the parts come to.
+    async fn is_same(
+        &self,
+        fold: &Fold,
+        kept: &[Part],
+        bytes: bytes::Bytes,
+        state: &State,
+    ) -> Result<bool, QueryError> {
         let shelf = self.shelf(fold)?;
         // Beside what there was, under whose name it may come to stand.
         let again = format!("again-{}.parquet", state.version);
-        shelf.put(&again, bytes.clone()).await?;
+        shelf.put(&again, bytes).await?;
         let made = self.digest(fold, vec![shelf.url(&again)]).await?;
-        let (made, is_same) = match kept {
-            Some(kept) => {
-                let kept = self.digest(fold, kept.iter().map(|part| shelf.url(&part.file())).collect()).await?;
-                let (made, kept) = tokio::try_join!(joined(made), joined(kept))?;
-                (made, Some(made == kept))
-            }
-            None => (joined(made).await?, None),
-        };
-        shelf.put(&Part { from: 0, to: state.version, bytes: 0 }.file(), bytes).await?;
+        let kept = self.digest(fold, kept.iter().map(|part| shelf.url(&part.file())).collect()).await?;
+        let (made, kept) = tokio::try_join!(joined(made), joined(kept))?;
         let is_again = |meta: &&object_store::ObjectMeta| meta.location.filename() == Some(again.as_str());
         if let Some(meta) = shelf.list().await?.iter().find(is_again) {
             shelf.let_go(meta).await;
         }
-        Ok(Rebuilt { rows: made.rows, is_same })
+        Ok(made == kept)
     }
 
     /// Of the rows that files come to, one per key; worked out on a core of its own.
