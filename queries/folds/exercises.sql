@@ -8,7 +8,7 @@ SELECT
     token_storage,
     client_kind,
     host_kind,
-    array_to_string(scopes, E'\x1f') AS scopes_text,
+    scopes_text(scopes) AS scopes_text,
     MIN(event_time) AS first_exercised_at,
     MAX(event_time) AS last_exercised_at,
     MIN(CASE WHEN action = 'issue' THEN event_time END) AS first_issue_at,
@@ -20,4 +20,4 @@ FROM events
 WHERE class = 'token' AND outcome = 'success' AND action IN ('issue', 'refresh', 'use') AND grant_id IS NOT NULL
 GROUP BY
     grant_id, CASE WHEN family_id IS NULL THEN token_id END, source, token_kind, token_storage, client_kind, host_kind,
-    array_to_string(scopes, E'\x1f')
+    scopes_text(scopes)

@@ -6,17 +6,21 @@
 //! | `hour_bit(time)` | one bit, of the hour of the UTC day |
 //! | `hour_start(time)` | when the UTC hour began |
 //! | `minute_bit(time, from, to)` | one bit, of the minute of its hour, if the hour of the UTC day is `from` or later and before `to` |
+//! | `scopes_text(scopes)` | texts of a list as one text, U+001F between them |
 //! | `user_agent_family(text)` | a user agent without version numbers: what stays the same when a client is updated |
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, Int64Array, StringViewArray};
+use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, Int64Array, StringViewBuilder};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{ArrowNativeType as _, DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::SessionContext;
+
+use crate::event::columns::TABLE_SCHEMA;
 
 /// Makes the functions known to a session.
 pub fn register(context: &SessionContext) {
@@ -26,7 +30,7 @@ pub fn register(context: &SessionContext) {
 }
 
 /// Made once: of two that were made alike a plan does not know that they are the same.
-static FUNCTIONS: LazyLock<[ScalarUDF; 5]> = LazyLock::new(|| {
+static FUNCTIONS: LazyLock<[ScalarUDF; 6]> = LazyLock::new(|| {
     let moment = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let of_minute = vec![moment(), DataType::Int64, DataType::Int64];
     [
@@ -34,9 +38,14 @@ static FUNCTIONS: LazyLock<[ScalarUDF; 5]> = LazyLock::new(|| {
         scalar("hour_bit", moment(), DataType::Int64, hour_bits),
         scalar("hour_start", moment(), moment(), hour_starts),
         create_udf("minute_bit", of_minute, DataType::Int64, Volatility::Immutable, Arc::new(minute_bits)),
+        scalar("scopes_text", event_column("scopes"), DataType::Utf8View, scopes_texts),
         scalar("user_agent_family", DataType::Utf8View, DataType::Utf8View, families),
     ]
 });
+
+fn event_column(name: &str) -> DataType {
+    TABLE_SCHEMA.field_with_name(name).map_or(DataType::Null, |field| field.data_type().clone())
+}
 
 /// A function of one column, and of nothing else.
 fn scalar(name: &str, from: DataType, to: DataType, of: fn(&ArrayRef) -> Result<ArrayRef>) -> ScalarUDF {
@@ -75,6 +84,9 @@ fn bit_counts(bits: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(counts.collect::<Int64Array>()))
 }
 
+/// Stands in no scope (RFC 6749, section 3.3).
+const SEPARATOR: &str = "\u{1f}";
+
 /// Microseconds.
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -108,6 +120,34 @@ fn minute_bits(values: &[ColumnarValue]) -> Result<ColumnarValue> {
     }
 }
 
+/// Rows that follow each other nearly always have the same, as those of a grant do: it is put together once.
+fn scopes_texts(lists: &ArrayRef) -> Result<ArrayRef> {
+    let lists = lists.as_list::<i32>();
+    let scopes = cast(lists.values(), &DataType::Utf8View)?;
+    let scopes = scopes.as_string_view();
+    let ends = lists.value_offsets();
+    let mut texts = StringViewBuilder::with_capacity(lists.len());
+    let (mut last, mut text) = (None, String::new());
+    for row in 0..lists.len() {
+        if lists.is_null(row) {
+            texts.append_null();
+            continue;
+        }
+        let list = ends[row].as_usize()..ends[row + 1].as_usize();
+        let of = |list: &Range<usize>| list.clone().map(|n| scopes.is_valid(n).then(|| scopes.value(n)));
+        if last.as_ref().is_none_or(|last| !of(last).eq(of(&list))) {
+            text.clear();
+            for (n, scope) in of(&list).flatten().enumerate() {
+                text.push_str(if n > 0 { SEPARATOR } else { "" });
+                text.push_str(scope);
+            }
+            last = Some(list);
+        }
+        texts.append_value(&text);
+    }
+    Ok(Arc::new(texts.finish()))
+}
+
 fn families(agents: &ArrayRef) -> Result<ArrayRef> {
     let agents = cast(agents, &DataType::Utf8View)?;
     if agents.null_count() == agents.len() {
@@ -115,11 +155,15 @@ fn families(agents: &ArrayRef) -> Result<ArrayRef> {
     }
     // The same few over and over.
     let mut known = HashMap::new();
-    let families = agents
-        .as_string_view()
-        .iter()
-        .map(|agent| agent.and_then(|agent| known.entry(agent).or_insert_with(|| family(agent)).clone()));
-    Ok(Arc::new(families.collect::<StringViewArray>()))
+    let mut families = StringViewBuilder::with_capacity(agents.len()).with_deduplicate_strings();
+    let mut last: (Option<&str>, Option<String>) = (None, None);
+    for agent in agents.as_string_view() {
+        if agent != last.0 {
+            last = (agent, agent.and_then(|agent| known.entry(agent).or_insert_with(|| family(agent)).clone()));
+        }
+        families.append_option(last.1.as_deref());
+    }
+    Ok(Arc::new(families.finish()))
 }
 
 /// The words of a user agent in lower case, numbers and punctuation left out; `None` if it has no word.
@@ -139,6 +183,8 @@ fn family(agent: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::array::StringViewArray;
+
     use super::*;
 
     #[test]
@@ -159,6 +205,22 @@ mod tests {
         let counts: Vec<_> = rows[0].column(0).as_primitive::<Int64Type>().iter().collect();
         assert_eq!(counts, [Some(3), Some(64)]);
         assert!(rows[0].column(1).is_null(1));
+    }
+
+    #[tokio::test]
+    async fn scopes_are_put_together_as_they_stand() {
+        let context = crate::query::session(crate::query::Limits::default()).unwrap();
+        let lists = "(make_array('a', 'b')), (make_array('a', 'b')), (make_array('b', 'a')), (NULL), (make_array('a', NULL, 'b')), \
+                     (make_array('')), (make_array('', '')), (make_array('ab')), (make_array(NULL)), (NULL), (make_array('ab'))";
+        let sql = format!(
+            "SELECT bool_and(scopes_text(scopes) IS NOT DISTINCT FROM array_to_string(scopes, E'\\x1f')), \
+                    COUNT(DISTINCT scopes_text(scopes)) \
+             FROM (SELECT arrow_cast(column1, '{}') AS scopes FROM (VALUES {lists}))",
+            event_column("scopes"),
+        );
+        let rows = context.sql(&sql).await.unwrap().collect().await.unwrap();
+        assert!(rows[0].column(0).as_boolean().value(0), "{rows:?}");
+        assert_eq!(rows[0].column(1).as_primitive::<Int64Type>().value(0), 5);
     }
 
     #[tokio::test]

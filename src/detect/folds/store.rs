@@ -8,12 +8,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use futures::{StreamExt as _, stream};
 
 use super::same::Digest;
 use super::together::joined;
@@ -30,9 +32,9 @@ use crate::query::{self, QueryError, views};
 /// A reader merges at most this many parts.
 const PARTS_MAX: usize = 8;
 /// Bytes that folding may hold before it writes to disk: groups of all of history are more than memory should grow by.
-const MEMORY: usize = 640 << 20;
+const MEMORY: usize = 896 << 20;
 /// Events that are folded at once, a little more or less.
-pub const AT_ONCE: u64 = 2_000_000;
+pub const AT_ONCE: u64 = 4_000_000;
 
 /// A part: the fold of the events of the versions after `from`, up to `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,11 +221,11 @@ impl<'l> Store<'l> {
         let mut watch = Watch::start();
         let drafts = together::folded(self.lake, &self.context, folds, files, self.at_once).await?;
         watch.lap("folding all events");
+        let mut finished = pin!(stream::iter(folds).zip(together::finished(drafts, &self.context)));
         let mut rebuilt = Vec::with_capacity(folds.len());
-        for (fold, draft) in folds.iter().zip(drafts.each) {
-            let bytes = draft.finish(&self.context).await?;
+        while let Some((fold, bytes)) = finished.next().await {
             watch.lap(&format!("merging {}", fold.name));
-            rebuilt.push(self.replace(fold, state, bytes.into()).await?);
+            rebuilt.push(self.replace(fold, state, bytes?.into()).await?);
             watch.lap(&format!("comparing {}", fold.name));
         }
         Ok(rebuilt)
@@ -292,9 +294,10 @@ impl<'l> Store<'l> {
         let (mut watch, count) = (Watch::start(), files.len());
         let drafts = together::folded(self.lake, &self.context, folds, files, self.at_once).await?;
         watch.lap(&format!("folding {count} files"));
+        let mut finished = pin!(stream::iter(folds).zip(together::finished(drafts, &self.context)));
         let mut parts = Vec::with_capacity(folds.len());
-        for (fold, draft) in folds.iter().zip(drafts.each) {
-            parts.push(self.put(fold, draft.finish(&self.context).await?, from, to).await?);
+        while let Some((fold, bytes)) = finished.next().await {
+            parts.push(self.put(fold, bytes?, from, to).await?);
             watch.lap(&format!("fold {}", fold.name));
         }
         Ok(parts)

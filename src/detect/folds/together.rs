@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Seek as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -19,9 +18,10 @@ use datafusion::dataframe::DataFrame;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::prelude::{SessionContext, col};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _, stream};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tempfile::{SpooledTempFile, TempDir};
 
 use super::finest::{self, Finest};
@@ -34,25 +34,22 @@ use crate::query::{self, QueryError, owned, views};
 
 /// Batches that are worked out while one is written.
 const BATCHES_AHEAD: usize = 4;
+/// Folds that are merged at once: what merging waits for on one core, another can use.
+const MERGED_AT_ONCE: usize = 2;
 /// Rows of one page: what looking up one grant reads.
 const PAGE_ROWS: usize = 4_096;
 /// Bytes of a fold of days that are held before they go to a file.
 const DAYS_HELD: usize = 32 << 20;
 /// How many times what is folded at once is too much to hold what several folds share.
-const VAST: u64 = 4;
+const VAST: u64 = 2;
 /// Columns of which no two events have the same.
 const UNPACKED_LATE: [&str; 2] = ["event_id", "record_hash"];
-
-/// Folds in the making, and where their parts lie meanwhile.
-pub(super) struct Drafts {
-    pub(super) each: Vec<Draft>,
-    _folder: Option<TempDir>,
-}
 
 /// One fold in the making.
 pub(super) struct Draft {
     fold: Fold,
-    folder: Option<PathBuf>,
+    /// Where parts lie, of whichever fold; none: there is one chunk.
+    folder: Option<Arc<TempDir>>,
     /// Rows of days are of one chunk each, and nearly as many as events: they are written as they come.
     days: Option<ArrowWriter<SpooledTempFile>>,
     /// Of each chunk, ordered by the first key.
@@ -68,21 +65,18 @@ pub(super) async fn folded(
     folds: &[&Fold],
     files: Vec<DataFile>,
     at_once: u64,
-) -> Result<Drafts, QueryError> {
+) -> Result<Vec<Draft>, QueryError> {
     let chunks = chunks(files, at_once);
-    let folder = (chunks.len() > 1).then(tempfile::tempdir).transpose().map_err(failed)?;
-    let mut each = Vec::with_capacity(folds.len());
-    for fold in folds {
-        each.push(Draft::new(fold, folder.as_ref().map(TempDir::path))?);
-    }
+    let folder = (chunks.len() > 1).then(tempfile::tempdir).transpose().map_err(failed)?.map(Arc::new);
+    let mut drafts = folds.iter().map(|fold| Draft::new(fold, folder.clone())).collect::<Result<Vec<_>, _>>()?;
     let beside: Vec<&Fold> = folds.iter().copied().filter(|fold| !is_apart(fold)).collect();
     let finest = Finest::of(&beside);
     for files in chunks {
         // A day of very many events may have as many groups by all keys, which are held.
         let is_vast = files.iter().map(|file| file.rows).sum::<u64>() > at_once.saturating_mul(VAST);
-        each = add(lake, context, each, finest.as_ref().filter(|_| !is_vast), files).await?;
+        drafts = add(lake, context, drafts, finest.as_ref().filter(|_| !is_vast), files).await?;
     }
-    Ok(Drafts { each, _folder: folder })
+    Ok(drafts)
 }
 
 /// Adds the events of some files to each draft.
@@ -150,9 +144,8 @@ async fn reading(
 }
 
 impl Draft {
-    fn new(fold: &Fold, folder: Option<&Path>) -> Result<Self, QueryError> {
+    fn new(fold: &Fold, folder: Option<Arc<TempDir>>) -> Result<Self, QueryError> {
         let days = (fold.keys[0] == "day").then(|| writer(fold, SpooledTempFile::new(DAYS_HELD))).transpose()?;
-        let folder = folder.map(Path::to_owned);
         Ok(Self { fold: fold.clone(), folder, days, parts: Vec::new(), whole: Vec::new() })
     }
 
@@ -164,19 +157,22 @@ impl Draft {
             return Ok(self);
         }
         let rows = owned::owned(&context, rows).await?.sort(ordered::order(&self.fold))?;
-        let mut part = writer(&self.fold, Vec::new())?;
+        let Some(folder) = &self.folder else {
+            let mut whole = writer(&self.fold, Vec::new())?;
+            write(&self.fold, at_work(rows).await?, &mut whole).await?;
+            self.whole = whole.into_inner().map_err(LakeError::from)?;
+            return Ok(self);
+        };
+        let file = folder.path().join(format!("{}-{}.parquet", self.fold.name, self.parts.len()));
+        let mut part = passing(&self.fold, std::fs::File::create(&file).map_err(failed)?)?;
         write(&self.fold, at_work(rows).await?, &mut part).await?;
-        self.whole = part.into_inner().map_err(LakeError::from)?;
-        if let Some(folder) = &self.folder {
-            let file = folder.join(format!("{}-{}.parquet", self.fold.name, self.parts.len()));
-            std::fs::write(&file, std::mem::take(&mut self.whole)).map_err(failed)?;
-            self.parts.push(file.to_string_lossy().into_owned());
-        }
+        part.close().map_err(LakeError::from)?;
+        self.parts.push(file.to_string_lossy().into_owned());
         Ok(self)
     }
 
     /// The fold, as a file's content.
-    pub(super) async fn finish(self, context: &SessionContext) -> Result<Vec<u8>, QueryError> {
+    async fn finish(self, context: SessionContext) -> Result<Vec<u8>, QueryError> {
         if let Some(days) = self.days {
             let (mut file, mut bytes) = (days.into_inner().map_err(LakeError::from)?, Vec::new());
             file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(failed)?;
@@ -185,8 +181,18 @@ impl Draft {
         if self.folder.is_none() {
             return Ok(self.whole);
         }
-        merged(context, &self.fold, self.parts).await
+        merged(&context, &self.fold, self.parts).await
     }
+}
+
+/// The folds, as files' contents in their order.
+pub(super) fn finished(
+    drafts: Vec<Draft>,
+    context: &SessionContext,
+) -> impl Stream<Item = Result<Vec<u8>, QueryError>> + use<> {
+    let context = context.clone();
+    let finish = move |draft: Draft| joined(SpawnedTask::spawn(draft.finish(context.clone())));
+    stream::iter(drafts).map(finish).buffered(MERGED_AT_ONCE)
 }
 
 /// What a task came to.
@@ -209,6 +215,18 @@ fn writer<W: std::io::Write + Send>(fold: &Fold, to: W) -> Result<ArrowWriter<W>
     let properties = fold
         .properties()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(PAGE_ROWS)
+        .build();
+    Ok(ArrowWriter::try_new(to, fold.schema.clone(), Some(properties)).map_err(LakeError::from)?)
+}
+
+/// For rows that are read once, and soon.
+fn passing<W: std::io::Write + Send>(fold: &Fold, to: W) -> Result<ArrowWriter<W>, QueryError> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::LZ4_RAW)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(PAGE_ROWS)
         .build();
