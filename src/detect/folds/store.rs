@@ -32,9 +32,9 @@ use crate::query::{self, QueryError, views};
 /// A reader merges at most this many parts.
 const PARTS_MAX: usize = 8;
 /// Bytes that folding may hold before it writes to disk: groups of all of history are more than memory should grow by.
-const MEMORY: usize = 896 << 20;
+const MEMORY: usize = 640 << 20;
 /// Events that are folded at once, a little more or less.
-pub const AT_ONCE: u64 = 4_000_000;
+pub const AT_ONCE: u64 = 2_000_000;
 
 /// A part: the fold of the events of the versions after `from`, up to `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]

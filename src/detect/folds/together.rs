@@ -41,7 +41,7 @@ const PAGE_ROWS: usize = 4_096;
 /// Bytes of a fold of days that are held before they go to a file.
 const DAYS_HELD: usize = 32 << 20;
 /// How many times what is folded at once is too much to hold what several folds share.
-const VAST: u64 = 2;
+const VAST: u64 = 4;
 /// Columns of which no two events have the same.
 const UNPACKED_LATE: [&str; 2] = ["event_id", "record_hash"];
 
