@@ -256,6 +256,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
     let Global { log_format: format, verbose, quiet, .. } = global;
     let levels = global.log.as_deref().filter(|levels| !levels.is_empty());
     telemetry::start(Logging { format, levels, verbose, quiet }).map_err(anyhow::Error::msg)?;
+    let stays = matches!(command, Command::Serve(_) | Command::Ingest(_));
+    let room = if stays { None } else { room() };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().max_blocking_threads(workers()).build()?;
     let result = runtime.block_on(async {
@@ -286,10 +288,35 @@ pub fn main() -> anyhow::Result<ExitCode> {
     });
     // A reader of standard input may still be waiting for a line that never comes.
     runtime.shutdown_background();
+    drop(room);
     Ok(result.unwrap_or_else(|error| {
         report(&error, format);
         ExitCode::from(2)
     }))
+}
+
+/// One folder for all temporary files of this process, gone with it: what a query that failed was still writing, nobody
+/// takes away. Not for who stays for weeks, as systems tidy away folders that were not touched for days.
+fn room() -> Option<Room> {
+    let room = tempfile::tempdir().ok()?;
+    tempfile::env::override_temp_dir(room.path()).ok()?;
+    Some(Room(room))
+}
+
+struct Room(tempfile::TempDir);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // Tasks that were told to end may be writing still.
+        for _ in 0..20 {
+            match std::fs::remove_dir_all(self.0.path()) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    std::thread::sleep(std::time::Duration::from_millis(25));
+                }
+                _ => break,
+            }
+        }
+    }
 }
 
 /// Says what went wrong, and what to do about it if that is known.
@@ -309,4 +336,41 @@ fn report(error: &anyhow::Error, format: LogFormat) {
 /// How many threads decode, write and wait for disks: a few more than cores. Each keeps the memory it once needed.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from) + 2
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::Room;
+
+    #[test]
+    fn a_folder_of_temporary_files_goes_while_somebody_writes_into_it() {
+        let room = Room(tempfile::tempdir().unwrap());
+        let folder = room.0.path().to_owned();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Writes until it is told to end, a while after the folder is to go.
+                for number in 0.. {
+                    let inner = folder.join(format!("spills-{}", number % 50));
+                    let _ = std::fs::create_dir(&inner);
+                    let _ = std::fs::write(inner.join(number.to_string()), "x");
+                    if is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                is_over.store(true, Ordering::Relaxed);
+            });
+            while !folder.join("spills-0").exists() {
+                std::thread::yield_now();
+            }
+            drop(room);
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert!(!folder.exists());
+    }
 }

@@ -11,6 +11,7 @@ pub mod output;
 pub mod owned;
 pub mod parameters;
 pub mod people;
+mod pool;
 pub mod readonly;
 pub mod scratch;
 pub mod views;
@@ -39,6 +40,7 @@ use crate::lake::scan::Files;
 use crate::lake::table::Table;
 use crate::lake::{Lake, LakeError};
 use crate::policy::spelling::nearest;
+use pool::Pool;
 
 /// What can go wrong with a query, by what the caller does about it.
 #[derive(Debug, Error)]
@@ -125,6 +127,11 @@ impl Default for Limits {
 /// An empty session.
 pub fn session(limits: Limits) -> Result<SessionContext, QueryError> {
     with_memory(limits, GreedyMemoryPool::new(limits.memory_bytes))
+}
+
+/// An empty session for questions that nobody can ask otherwise: sorts that are side by side end, if need be beyond the limit.
+pub fn sorting(limits: Limits) -> Result<SessionContext, QueryError> {
+    with_memory(limits, Pool::new(limits.memory_bytes))
 }
 
 /// An empty session in which whatever can write to disk does so, rather than that one takes the memory of another.

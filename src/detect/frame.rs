@@ -157,7 +157,7 @@ impl<'p> Frame<'p> {
         reach: Reach,
     ) -> Result<Self, QueryError> {
         let (mut watch, as_of) = (Watch::start(), span.as_of);
-        let context = query::session(query::Limits::default())?;
+        let context = query::sorting(query::Limits::default())?;
         let opened = matches!(reach, Reach::Kept | Reach::Since(_)).then_some((lake, state));
         let identities = asked.policy.identities();
         let mut files: Arc<dyn TableProvider> = query::events(lake, &context, state.files.values().cloned().collect())?;

@@ -10,8 +10,8 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use deltalake::kernel::transaction::CommitProperties;
 use deltalake::operations::vacuum::VacuumMode;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 
 use super::LakeError;
 use super::log::{Add, DataFile};
@@ -93,6 +93,32 @@ pub async fn thin(
     }
     checkpoint(table).await?;
     Ok(Some(dropped))
+}
+
+/// The rows for which `keeps` says yes, looking at one column, and of them some columns in the order of `schema`: file by
+/// file, and of pages without such a row only that one column.
+///
+/// # Errors
+/// The lake cannot be read.
+pub async fn matching(
+    table: &Table,
+    schema: &SchemaRef,
+    columns: &[&str],
+    (column, keeps): (&str, impl Fn(&RecordBatch) -> BooleanArray + Clone + Send + 'static),
+) -> Result<Vec<RecordBatch>, LakeError> {
+    let mut found = Vec::new();
+    for file in table.refresh().await?.files.values() {
+        let missing = || LakeError::Log(table.url().to_string(), format!("{} is missing", file.path));
+        let input = bytes(table, file).await?.ok_or_else(missing)?;
+        let options = ArrowReaderOptions::new().with_schema(schema.clone());
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(input, options)?;
+        let mask = |names: &[&str]| ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+        let (tested, shown, keeps) = (mask(&[column]), mask(columns), keeps.clone());
+        let predicate = ArrowPredicateFn::new(tested, move |batch| Ok(keeps(&batch)));
+        let reader = builder.with_projection(shown).with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
+        found.extend(reader.build()?.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(found)
 }
 
 /// Deletes files that no version of the last week names, and log entries of more than thirty days that a checkpoint

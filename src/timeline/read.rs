@@ -158,6 +158,10 @@ fn objects(batches: &[RecordBatch]) -> Vec<Map<String, Value>> {
     rows.map(|row| row.into_iter().filter(|(_, value)| !value.is_null()).collect()).collect()
 }
 
+fn text(row: &Map<String, Value>, name: &str) -> Option<String> {
+    row.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
 fn first_time(rows: &[Map<String, Value>]) -> i64 {
     rows.iter().filter_map(|row| time::parse(row.get("event_time")?.as_str()?)).min().unwrap_or(0)
 }
@@ -227,7 +231,6 @@ impl<'a> Reader<'a> {
             return Ok(Vec::new());
         }
         // Where the issuing is among the rows, nothing before it is missing.
-        let text = |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
         let issues = own.iter().filter(|row| text(row, "action").as_deref() == Some("issue"));
         let issued: BTreeSet<String> = issues.filter_map(|row| text(row, "grant_id")).collect();
         let mut grants = related(own, "grant_id", RELATED_MAX);
@@ -281,7 +284,6 @@ impl<'a> Reader<'a> {
 
 /// Rows as events: each once, aliases of tokens and of people resolved, by time.
 pub fn events(rows: impl Iterator<Item = Map<String, Value>>, policy: &Policy) -> Vec<Event> {
-    let text = |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
     let mut once: BTreeMap<(Option<String>, Option<String>), Map<String, Value>> = BTreeMap::new();
     // Of two contents under one id the smaller record hash counts, as in the view `single_events`.
     let place = |row: &Map<String, Value>| {
@@ -375,7 +377,9 @@ async fn changes(lake: &Lake, ids: &BTreeSet<String>, asked: &Asked<'_>) -> Resu
             }),
         }
     };
-    Ok(output::objects(&found.batches).map(change).filter(concerns).collect())
+    let mut rows: Vec<_> = output::objects(&found).collect();
+    rows.sort_by_cached_key(|row| (row.get("sequence").and_then(Value::as_i64), text(row, "finding_id")));
+    Ok(rows.into_iter().map(change).filter(concerns).collect())
 }
 
 fn change(row: Map<String, Value>) -> Change {
