@@ -129,7 +129,7 @@ pub fn session(limits: Limits) -> Result<SessionContext, QueryError> {
     with_memory(limits, GreedyMemoryPool::new(limits.memory_bytes))
 }
 
-/// An empty session for questions that nobody can ask otherwise: sorts that are side by side end, if need be beyond the limit.
+/// An empty session in which sorts side by side come to an end, if need be beyond the limit by half (`pool`).
 pub fn sorting(limits: Limits) -> Result<SessionContext, QueryError> {
     with_memory(limits, Pool::new(limits.memory_bytes))
 }
